@@ -1,0 +1,1 @@
+"""memflow: which training examples does an image classifier memorise?"""

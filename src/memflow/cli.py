@@ -1,0 +1,130 @@
+"""The command ``memflow``: the verbs that the rules call, and the ones for people."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from memflow import config, log
+from memflow.errors import InputError
+
+DESCRIPTION = """\
+memflow measures which training examples an image classifier memorises.
+
+A study is one config file. Snakemake runs it:
+  snakemake --cores all                                   the default study, config.yaml
+  snakemake --cores all --configfile studies/tiny.yaml    another study
+  snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
+
+Verbs for you: config, summary. Verbs that the rules call, each making one output from its inputs: prepare, train,
+count, score. `memflow VERB --help` explains each.
+"""
+
+EXPLAIN_RULE_VERB = """\
+The rules of the workflow call this with --spec, the document of all that determines the output. To see such a call:
+  snakemake --dry-run --forceall --printshellcmds
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb; a wrong input ends with status 1 and its message."""
+    parsed = _parser().parse_args(arguments)
+    with log.to(parsed.log):
+        try:
+            parsed.run(parsed)
+        except InputError as error:
+            print(f"memflow {parsed.verb}: {error}", file=sys.stderr)
+            if parsed.log:
+                with parsed.log.open("a") as file:
+                    file.write(f"{error}\n")
+            sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="memflow", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    verb = _verb(verbs, "config", _config, "check a config file and print it with every default filled in")
+    verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+
+    verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
+    verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
+
+    verb = _rule_verb(verbs, "prepare", _prepare, "load a dataset and write its prepared file")
+    verb.add_argument("--output", type=Path, required=True, help="prepared dataset to write (.npz)")
+
+    verb = _rule_verb(verbs, "train", _train, "train one block of seeds; continues an interrupted block")
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--output", type=Path, required=True, help="block file to write (.npz)")
+
+    verb = _rule_verb(verbs, "count", _count, "merge blocks into counts; refuses a block that does not belong")
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--blocks", type=Path, nargs="+", required=True, help="block files, in the order of their seeds")
+    verb.add_argument("--output", type=Path, required=True, help="counts file to write (.npz)")
+
+    verb = _rule_verb(verbs, "score", _score, "turn counts into score tables and statistics with intervals")
+    verb.add_argument("--counts", type=Path, required=True, help="counts file")
+    verb.add_argument("--output", type=Path, required=True, help="score table to write (.parquet); others go beside it")
+    return parser
+
+
+def _verb(verbs, name: str, run, explanation: str, epilog: str = "") -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    verb = verbs.add_parser(
+        name,
+        help=explanation,
+        description=f"{explanation[0].upper()}{explanation[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.set_defaults(run=run, log=None)
+    return verb
+
+
+def _rule_verb(verbs, name: str, run, explanation: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    verb = _verb(verbs, name, run, explanation, EXPLAIN_RULE_VERB)
+    verb.add_argument("--spec", type=json.loads, required=True, help="what determines the output, as JSON")
+    verb.add_argument("--log", type=Path, help="also write progress and errors to this file")
+    return verb
+
+
+def _config(arguments: argparse.Namespace) -> None:
+    study = config.Study(config.read(arguments.file))
+    print(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True), end="")
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    from memflow import findings
+
+    print(findings.describe(arguments.folder))
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from memflow.data import prepare
+
+    config.check_code(arguments.spec)
+    prepare.run(arguments.spec, arguments.output)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from memflow.training import blocks
+
+    config.check_code(arguments.spec)
+    blocks.run(arguments.spec, arguments.dataset, arguments.output)
+
+
+def _count(arguments: argparse.Namespace) -> None:
+    from memflow import counts
+
+    config.check_code(arguments.spec)
+    counts.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.output)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from memflow import scores
+
+    config.check_code(arguments.spec)
+    scores.run(arguments.spec, arguments.counts, arguments.output)

@@ -1,0 +1,272 @@
+"""Stage counts: merge the blocks of one dataset, architecture and method into counts of correct predictions.
+
+Merging is a sum, streamed block by block. Counts are kept per group of runs that were drawn together, since the group is
+the unit of every resampling (see :mod:`memflow.statistics.resampling`).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memflow import provenance, subsets
+from memflow.data import prepared
+from memflow.files import sha256, write_npz
+from memflow.provenance import ProvenanceError
+from memflow.training.outcomes import SHARED, block_masks, unpack
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Merged outcomes of K runs in G groups; n training examples, E evaluated epochs.
+
+    Attributes
+    ----------
+    correct_in, correct_out : uint8 or uint16[G, n]
+        Runs of the group, with the example in-sample or out-of-sample, that classified it correctly (last epoch).
+    n_in, n_out : uint8 or uint16[G, n]
+        Runs of the group that had the example in-sample or out-of-sample.
+    correct_test : uint8 or uint16[G, n_test]
+        Runs of the group that classified the test example correctly (last epoch).
+    group_size : int
+        Runs in a group.
+    epochs : int32[E]
+    epoch_correct_in, epoch_correct_out : uint32[E, 2, n]
+        As above, summed over the even and over the odd groups, at every evaluated epoch.
+    accuracy, losses : float32[K, E, 3]
+        Of each run: in-sample, out-of-sample, test. Losses are NaN for learners without them.
+    converged : bool[K]
+        Whether the run's in-sample accuracy reached the recipe's target at the last epoch.
+    parameters : int
+        Size of one network; 0 for learners that are no networks.
+    index, label, duplicate_group : int32[n]
+    label_noise : bool[n]
+    """
+
+    correct_in: np.ndarray
+    correct_out: np.ndarray
+    n_in: np.ndarray
+    n_out: np.ndarray
+    correct_test: np.ndarray
+    group_size: int
+    epochs: np.ndarray
+    epoch_correct_in: np.ndarray
+    epoch_correct_out: np.ndarray
+    accuracy: np.ndarray
+    losses: np.ndarray
+    converged: np.ndarray
+    parameters: int
+    index: np.ndarray
+    label: np.ndarray
+    duplicate_group: np.ndarray
+    label_noise: np.ndarray
+
+    @property
+    def n_groups(self) -> int:
+        return self.correct_in.shape[0]
+
+    @property
+    def n_examples(self) -> int:
+        return self.correct_in.shape[1]
+
+    def accuracies(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """In- and out-of-sample accuracy of every example from weighted groups.
+
+        Parameters
+        ----------
+        weights : int64[..., G]
+            How often each group counts: ones, the ones of a half, or a resample.
+
+        Returns
+        -------
+        acc_in, acc_out : float64[..., n]
+            NaN where the example is never in-sample (or never out-of-sample) in the groups that count.
+        """
+        weights = weights.astype(np.float64)  # for BLAS; the sums are integers far below 2**53
+        with np.errstate(invalid="ignore", divide="ignore"):
+            acc_in = (weights @ self.correct_in) / (weights @ self.n_in)
+            acc_out = (weights @ self.correct_out) / (weights @ self.n_out)
+        return acc_in, acc_out
+
+    def memorisation(self, weights: np.ndarray) -> np.ndarray:
+        """Scores ``acc_in − acc_out``, float64[..., n]; see :meth:`accuracies`."""
+        acc_in, acc_out = self.accuracies(weights)
+        return acc_in - acc_out
+
+    def select(self, where: np.ndarray) -> "Counts":
+        """The same runs, described on some training examples only (bool[n])."""
+        by_example = ("correct_in", "correct_out", "n_in", "n_out", "epoch_correct_in", "epoch_correct_out")
+        of_example = ("index", "label", "duplicate_group", "label_noise")
+        return replace(self, **{name: getattr(self, name)[..., where] for name in by_example + of_example})
+
+
+def load(path: Path) -> Counts:
+    """Read a counts file."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    scalars = {name: int(arrays.pop(name)) for name in ("group_size", "parameters")}
+    return Counts(**arrays, **scalars)
+
+
+def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Path) -> None:
+    """Merge the blocks of a spec.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.counts_spec`.
+    dataset_path : Path
+        Prepared dataset.
+    blocks : list of Path
+        Block files in the order of their seeds.
+    output : Path
+        Counts file to write; see :class:`Counts`.
+
+    Raises
+    ------
+    ProvenanceError
+        If a block is missing, damaged, or was not made by this study's definition; the message names it.
+    """
+    started = provenance.now()
+    dataset = prepared.load(dataset_path)
+    planned = [range(start, start + spec["block_size"]) for start in range(0, spec["seeds"], spec["block_size"])]
+    if len(blocks) != len(planned):
+        raise ProvenanceError(f"{len(blocks)} block files for {len(planned)} blocks of {spec['block_size']} seeds")
+    group_size = subsets.group_size(spec["runs"]["design"], Fraction(spec["runs"]["ratio"]))
+    records: list[dict[str, Any]] = []
+    parts = []
+    for path, seeds in zip(blocks, planned, strict=True):
+        masks = block_masks(spec["runs"], dataset, seeds)
+        records.append(check_block(path, spec["runs"], dataset.fingerprint, seeds, masks))
+        with np.load(path) as outcome:
+            parts.append(count(outcome, masks, len(dataset.test), group_size, first_group=seeds.start // group_size))
+    conditions = _conditions(records, blocks, uniform=spec["require_uniform_device"])
+    accuracy = np.concatenate([part["accuracy"] for part in parts])
+    write_npz(
+        output,
+        {
+            **merge(parts),
+            "group_size": np.int64(group_size),
+            "converged": accuracy[:, -1, 0] >= spec["target_accuracy"],
+            "index": dataset.train.index,
+            "label": dataset.train.labels,
+            "duplicate_group": dataset.duplicate_group,
+            "label_noise": dataset.label_noise,
+        },
+    )
+    inputs = {path: record["outputs"][path.name] for path, record in zip(blocks, records, strict=True)}
+    provenance.write(
+        [output],
+        {**spec, "fingerprint": dataset.fingerprint},
+        inputs={dataset_path: sha256(dataset_path), **inputs},
+        started=started,
+        details={"runs_made_under": conditions},
+    )
+
+
+def count(
+    outcome: Mapping[str, np.ndarray], masks: np.ndarray, n_test: int, group_size: int, first_group: int
+) -> dict[str, np.ndarray]:
+    """Counts of one block.
+
+    Parameters
+    ----------
+    outcome : mapping
+        Content of a block file; see :func:`memflow.training.blocks.run`.
+    masks : bool[runs, n]
+    n_test : int
+    group_size : int
+        Runs in a group; the block holds whole groups.
+    first_group : int
+        Index of the block's first group in the study: its parity decides the half it belongs to.
+
+    Returns
+    -------
+    dict
+        The arrays of :class:`Counts` that :func:`merge` joins.
+    """
+    n_epochs, n = len(outcome["epochs"]), masks.shape[1]
+    group_of_run = first_group + np.arange(len(masks)) // group_size
+    halves = [group_of_run % 2 == half for half in (0, 1)]
+    train_bits = outcome["train_correct"]
+    by_epoch = {name: np.zeros((n_epochs, 2, n), dtype=np.uint32) for name in ("in", "out")}
+    for epoch in range(n_epochs):
+        correct = unpack(train_bits[:, epoch], n)
+        for half, runs in enumerate(halves):
+            by_epoch["in"][epoch, half] = (correct[runs] & masks[runs]).sum(axis=0, dtype=np.uint32)
+            by_epoch["out"][epoch, half] = (correct[runs] & ~masks[runs]).sum(axis=0, dtype=np.uint32)
+    test_correct = unpack(outcome["test_correct"][:, -1], n_test)
+    accuracy = outcome["accuracy"]
+    return {
+        "correct_in": _by_group(correct & masks, group_size),
+        "correct_out": _by_group(correct & ~masks, group_size),
+        "n_in": _by_group(masks, group_size),
+        "n_out": _by_group(~masks, group_size),
+        "correct_test": _by_group(test_correct, group_size),
+        "epochs": outcome["epochs"],
+        "epoch_correct_in": by_epoch["in"],
+        "epoch_correct_out": by_epoch["out"],
+        "accuracy": accuracy,
+        "losses": outcome["losses"] if "losses" in outcome else np.full_like(accuracy, np.nan),
+        "parameters": outcome["parameters"] if "parameters" in outcome else np.int64(0),
+    }
+
+
+def merge(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join counts of consecutive blocks: groups and runs one after the other, epoch totals added."""
+    joined = {}
+    for name, first in parts[0].items():
+        if name in SHARED:
+            joined[name] = first
+        elif name.startswith("epoch_"):
+            joined[name] = np.sum([part[name] for part in parts], axis=0, dtype=np.uint32)
+        else:
+            joined[name] = np.concatenate([part[name] for part in parts])
+    return joined
+
+
+def check_block(path: Path, runs: dict[str, Any], fingerprint: str, seeds: range, masks: np.ndarray) -> dict[str, Any]:
+    """The sidecar of a block, after checking that the block belongs into a merge.
+
+    Raises
+    ------
+    ProvenanceError
+        If the file is not what its sidecar says, or the sidecar's definition or masks are not the expected ones.
+    """
+    record = provenance.read(path)
+    expected = {**runs, "seeds": [seeds.start, seeds.stop], "fingerprint": fingerprint}
+    differences = provenance.differences(record["definition"], expected)
+    if differences:
+        raise ProvenanceError(
+            f"{path} does not belong to this study: {'; '.join(differences)}. Delete it and run again to train it anew"
+        )
+    if record.get("masks") != [subsets.mask_hash(mask) for mask in masks]:
+        raise ProvenanceError(f"{path} was trained on other subsets than its seeds define; delete it and run again")
+    return record
+
+
+def _by_group(values: np.ndarray, group_size: int) -> np.ndarray:
+    """Sums over the runs of each group, uint8 or uint16[groups, n], of bool[runs, n]."""
+    dtype = np.uint8 if group_size < 256 else np.uint16
+    return values.reshape(-1, group_size, values.shape[1]).sum(axis=1, dtype=dtype)
+
+
+def _conditions(records: list[dict[str, Any]], blocks: list[Path], uniform: bool) -> list[dict[str, Any]]:
+    """The distinct bit conditions of the blocks; more than one is reported, and refused if the study says so."""
+    distinct: list[dict[str, Any]] = []
+    for record, path in zip(records, blocks, strict=True):
+        if record["bit_conditions"] in distinct:
+            continue
+        if distinct:
+            message = f"{path}: {'; '.join(provenance.differences(record['bit_conditions'], distinct[0]))}"
+            if uniform:
+                raise ProvenanceError(f"{message}. The study has require_uniform_device: true")
+            log.warning("runs were made under different conditions: %s", message)
+        distinct.append(record["bit_conditions"])
+    return distinct

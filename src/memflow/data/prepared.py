@@ -1,0 +1,164 @@
+"""The prepared dataset: one uint8 file in official order, with labels, flags and a fingerprint."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from memflow.errors import InputError
+from memflow.files import write_npz
+
+
+class DatasetError(InputError):
+    """A dataset is missing, damaged, or not what a run expects."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split, in official order.
+
+    Attributes
+    ----------
+    images : uint8[n, height, width, channels]
+    labels : int32[n]
+    index : int32[n]
+        Index of each image in the official order of its source.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset.
+
+    Attributes
+    ----------
+    train, test : Split
+    class_names : list of str
+    label_noise : bool[n_train]
+        True where the label was changed by the dataset's ``label_noise`` option.
+    original_label : int32[n_train]
+        The label before that change.
+    duplicate_group : int32[n_train]
+        Position of the first training image with exactly the same pixels (its own position if it is unique).
+    fingerprint : str
+        SHA-256 over all of the above; computed, never trusted.
+    """
+
+    train: Split
+    test: Split
+    class_names: list[str]
+    label_noise: np.ndarray
+    original_label: np.ndarray
+    duplicate_group: np.ndarray
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "fingerprint", _fingerprint(self))
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        height, width, channels = self.train.images.shape[1:]
+        return channels, height, width
+
+
+def duplicate_groups(images: np.ndarray) -> np.ndarray:
+    """Position of the first image with exactly the same pixels, int32[n], for images uint8[n, ...]."""
+    digests = np.array([hashlib.sha256(image.tobytes()).digest() for image in images], dtype="S32")
+    _, first, group = np.unique(digests, return_index=True, return_inverse=True)
+    return first[group].astype(np.int32)
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write a prepared dataset, byte for byte the same for the same content."""
+    write_npz(path, {**_arrays(dataset), "fingerprint": np.array(dataset.fingerprint)})
+
+
+def load(path: Path) -> Dataset:
+    """Read a prepared dataset and check it against its fingerprint.
+
+    Raises
+    ------
+    DatasetError
+        If the file is no prepared dataset, is damaged, or its content does not match its fingerprint.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        dataset = Dataset(
+            train=Split(*(arrays[f"train_{part}"] for part in ("images", "labels", "index"))),
+            test=Split(*(arrays[f"test_{part}"] for part in ("images", "labels", "index"))),
+            class_names=arrays["class_names"].tolist(),
+            label_noise=arrays["label_noise"],
+            original_label=arrays["original_label"],
+            duplicate_group=arrays["duplicate_group"],
+        )
+        recorded = str(arrays["fingerprint"])
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise DatasetError(f"{path} is not a readable prepared dataset ({error}); delete it and run again") from error
+    if recorded != dataset.fingerprint:
+        raise DatasetError(
+            f"{path}: the content has fingerprint {dataset.fingerprint[:12]} but was written as {recorded[:12]}: "
+            "the file was changed after it was prepared; delete it and run again"
+        )
+    return dataset
+
+
+def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
+    arrays = {"class_names": np.array(dataset.class_names)}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        arrays |= {f"{name}_images": split.images, f"{name}_labels": split.labels, f"{name}_index": split.index}
+    for name in ("label_noise", "original_label", "duplicate_group"):
+        arrays[name] = getattr(dataset, name)
+    return arrays
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(_arrays(dataset).items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _check(dataset: Dataset) -> None:
+    n_classes = len(dataset.class_names)
+    if n_classes < 2:
+        raise DatasetError(f"the dataset has {n_classes} class; a classifier needs at least 2")
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        if split.images.dtype != np.uint8 or split.images.ndim != 4:
+            raise DatasetError(
+                f"{name} images are {split.images.dtype}{list(split.images.shape)}; "
+                "expected uint8[n, height, width, channels]"
+            )
+        if not len(split.images) == len(split.labels) == len(split.index):
+            raise DatasetError(
+                f"{name} split: {len(split.images)} images, {len(split.labels)} labels and {len(split.index)} indices"
+            )
+        if len(split) and not 0 <= split.labels.min() <= split.labels.max() < n_classes:
+            raise DatasetError(
+                f"{name} labels span {split.labels.min()} to {split.labels.max()}; "
+                f"with {n_classes} class names they must lie in 0 to {n_classes - 1}"
+            )
+    if dataset.train.images.shape[1:] != dataset.test.images.shape[1:]:
+        raise DatasetError(
+            f"train images are {dataset.train.images.shape[1:]} and test images {dataset.test.images.shape[1:]}"
+        )
+    for name in ("label_noise", "original_label", "duplicate_group"):
+        if len(getattr(dataset, name)) != len(dataset.train):
+            raise DatasetError(f"{name} has {len(getattr(dataset, name))} entries for {len(dataset.train)} examples")

@@ -1,0 +1,1 @@
+"""Figures: each module turns counts or scores into a tidy table, and the table into axes."""

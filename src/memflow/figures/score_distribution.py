@@ -1,0 +1,87 @@
+"""Figure score_distribution: how the scores are distributed at each size, as estimated and noise-corrected."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from memflow.figures import style
+from memflow.figures.families import add_families
+from memflow.statistics import bimodality
+
+SERIES = {"raw": "as estimated", "corrected": "noise-corrected"}
+
+
+def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every number of the figure.
+
+    Returns
+    -------
+    DataFrame
+        Per family and architecture, of all examples: rows with the quantity ``share_of_bin`` (share of the examples in
+        ``[bin_low, bin_high)``), and rows with the bimodality statistics; ``series`` is ``raw`` or ``corrected``.
+    """
+    bins = tables["histogram"].melt(
+        [column for column in tables["histogram"] if column not in SERIES], list(SERIES), var_name="series"
+    )
+    summary = tables["summary"]
+    parts = [bins.assign(quantity="share_of_bin")]
+    for series, suffix in (("raw", ""), ("corrected", "_corrected")):
+        names = {f"{name}{suffix}": name for name in bimodality.NAMES}
+        rows = summary[(summary["examples"] == "all") & summary["quantity"].isin(list(names))]
+        parts.append(rows.assign(quantity=rows["quantity"].map(names), series=series).drop(columns="examples"))
+    shown = add_families(pd.concat(parts, ignore_index=True), spec)
+    leading = ["dataset", "family", "architecture", "parameters", "series", "quantity"]
+    return shown[leading + [column for column in shown if column not in leading]]
+
+
+def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
+    """One panel per architecture, one row per family; the share axis is logarithmic, since most scores are near 0."""
+    families = {family: part["architecture"].unique() for family, part in numbers.groupby("family", sort=False)}
+    columns = max(map(len, families.values()))
+    figure, axes = plt.subplots(
+        len(families),
+        columns,
+        figsize=(style.TWO_COLUMNS, 1.0 + 1.35 * len(families)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for row, (family, architectures) in enumerate(families.items()):
+        for column, panel in enumerate(axes[row]):
+            if column >= len(architectures):
+                panel.set_axis_off()
+                continue
+            chosen = numbers[(numbers["family"] == family) & (numbers["architecture"] == architectures[column])]
+            _draw_panel(panel, chosen)
+            panel.set_title(architectures[column])
+            panel.xaxis.set_tick_params(labelbottom=True)
+        axes[row, 0].set_ylabel(f"{family}\nShare of examples" if family else "Share of examples")
+    figure.supxlabel("Memorisation", fontsize=plt.rcParams["axes.labelsize"])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2)
+    return figure
+
+
+def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
+    bins = chosen[chosen["quantity"] == "share_of_bin"]
+    raw, corrected = (bins[bins["series"] == series] for series in SERIES)
+    edges = [*raw["bin_low"], raw["bin_high"].iloc[-1]]
+    axes.stairs(raw["value"], edges, fill=True, color=style.COLOURS["raw"], label=SERIES["raw"])
+    axes.stairs(corrected["value"], edges, color=style.COLOURS["corrected"], label=SERIES["corrected"], baseline=None)
+    axes.set(yscale="log", ylim=(2e-4, 1.5), xlim=(edges[0], edges[-1]), xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    statistics = chosen[chosen["series"] == "corrected"].set_index("quantity")["value"]
+    axes.text(
+        0.97,
+        0.95,
+        f"score ≤ 0.1: {statistics['share_low']:.1%}\nscore ≥ 0.9: {statistics['share_high']:.1%}\n"
+        f"bimodality: {statistics['sarle']:.2f}",
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        fontsize=5.5,
+    )

@@ -1,0 +1,62 @@
+"""One look for all figures, and files whose bytes depend on their content only."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from memflow.files import write_atomically
+
+ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # inches
+DPI = 300
+PALETTE = sns.color_palette("colorblind").as_hex()
+COLOURS = {
+    "memorisation": PALETTE[3],
+    "acc_in": PALETTE[0],
+    "acc_out": PALETTE[1],
+    "reference": "0.45",
+    "raw": "0.75",
+    "corrected": PALETTE[0],
+    "all": PALETTE[3],
+    "clean label": PALETTE[0],
+    "flipped label": PALETTE[3],
+}
+
+
+def apply() -> None:
+    """Set the style; call before making a figure."""
+    plt.switch_backend("Agg")
+    sns.set_theme(style="ticks", context="paper")
+    mpl.rcParams.update(
+        {
+            "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs everywhere
+            "font.size": 7,
+            "axes.labelsize": 7,
+            "axes.titlesize": 7,
+            "xtick.labelsize": 6,
+            "ytick.labelsize": 6,
+            "legend.fontsize": 6,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.6,
+            "lines.linewidth": 1.2,
+            "lines.markersize": 3.5,
+            "legend.frameon": False,
+            "pdf.fonttype": 42,
+            "svg.hashsalt": "memflow",
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+def save(figure: Figure, pdf: Path, png: Path) -> None:
+    """Write a figure without dates or version stamps, atomically."""
+    stamps = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
+    for path in (pdf, png):
+        kind = path.suffix[1:]
+        write_atomically(
+            path, lambda file, kind=kind: figure.savefig(file, format=kind, dpi=DPI, metadata=stamps[kind])
+        )
+    plt.close(figure)

@@ -1,0 +1,1 @@
+"""Architectures, one file each; `memflow.registry` lists them."""

@@ -1,0 +1,145 @@
+"""Sidecars: beside each output, what it was made from, under which conditions, and when.
+
+Three parts. *definition*: what the output is a function of; two things that belong together agree in it.
+*bit_conditions*: what may change the last bits; a mixture is reported. *circumstance*: everything else worth knowing.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from memflow.errors import InputError
+from memflow.files import sha256, write_bytes
+
+PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "pyarrow", "matplotlib", "torch", "snakemake")
+
+
+class ProvenanceError(InputError):
+    """Files do not belong together, or are not what their sidecars say."""
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def sidecar(output: Path) -> Path:
+    """Where the record of an output lies."""
+    return output.with_name(f"{output.name}.prov.json")
+
+
+def write(
+    outputs: list[Path],
+    definition: Mapping[str, Any],
+    *,
+    inputs: Mapping[Path, str],
+    started: str,
+    bit_conditions: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the sidecar of every output of one job; call it last.
+
+    Parameters
+    ----------
+    outputs : list of Path
+        All files the job made; they must exist.
+    definition : mapping
+        What the outputs are a function of.
+    inputs : mapping of Path to str
+        SHA-256 of each input, as the job read it.
+    started : str
+        From :func:`now`, at the start of the job.
+    bit_conditions : mapping, optional
+        Library, device, precision, threads.
+    details : mapping, optional
+        Further facts to keep at the top level, such as the hash of each mask.
+    """
+    record = {
+        "definition": definition,
+        "bit_conditions": bit_conditions or {},
+        "circumstance": {"started": started, "finished": now(), **_circumstance()},
+        "inputs": {str(path): digest for path, digest in sorted(inputs.items())},
+        "outputs": {path.name: sha256(path) for path in outputs},
+        **(details or {}),
+    }
+    content = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+    for output in outputs:
+        write_bytes(sidecar(output), content)
+
+
+def read(output: Path) -> dict[str, Any]:
+    """The sidecar of an output, after checking that the output is the file it describes.
+
+    Raises
+    ------
+    ProvenanceError
+        If there is no readable sidecar, or the output's SHA-256 is not the recorded one.
+    """
+    path = sidecar(output)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        recorded = record["outputs"][output.name]
+    except FileNotFoundError:
+        raise ProvenanceError(f"{output} has no sidecar {path.name}: it cannot be trusted; delete it and run again") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProvenanceError(f"{path} is not a readable sidecar ({error!r}); delete {output} and run again") from None
+    try:
+        actual = sha256(output)
+    except FileNotFoundError:
+        raise ProvenanceError(f"{output} is missing, though its sidecar exists") from None
+    if actual != recorded:
+        raise ProvenanceError(
+            f"{output} is not the file that its sidecar describes (sha256 {actual[:12]}, recorded {recorded[:12]}): it was "
+            "changed, truncated or swapped; delete it and run again"
+        )
+    return record
+
+
+def differences(found: Any, expected: Any, key: str = "") -> list[str]:
+    """Where two definitions differ, as ``"recipe.epochs is 3, expected 4"``."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        names = sorted(found.keys() | expected.keys())
+        return [
+            line
+            for name in names
+            for line in differences(found.get(name), expected.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if found == expected else [f"{key} is {found!r}, expected {expected!r}"]
+
+
+def _circumstance() -> dict[str, Any]:
+    return {
+        **_git(),
+        "host": platform.node(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any]:
+    """Commit of the code and whether it had uncommitted changes; None outside a git checkout."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--", "src", "workflow", "Snakefile", "requirements.lock")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

@@ -1,0 +1,176 @@
+"""Stage scores: memorisation of every training example, with its interval.
+
+``memorisation = acc_in − acc_out``, the sub-sampled estimator of Feldman & Zhang (2020): how much more often runs that
+were trained on an example get it right than runs that were not.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memflow import counts, provenance
+from memflow.counts import Counts
+from memflow.files import sha256, write_atomically, write_csv
+from memflow.statistics.proportions import newcombe
+from memflow.summary import histogram as distribution
+from memflow.summary import summarise
+
+CHUNK = 4096  # examples at a time, which bounds the memory of the group-wise errors
+
+
+def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
+    """Write the scores and the statistics of one dataset, architecture and method.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.scores_spec`.
+    counts_path : Path
+    output : Path
+        ``<method>.parquet``, with the columns of :func:`score_table`. Beside it are written ``<method>.epochs.parquet``
+        (:func:`epoch_table`), ``<method>.summary.csv`` (:func:`memflow.summary.summarise`) and
+        ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`).
+    """
+    started = provenance.now()
+    merged_from = provenance.read(counts_path)["definition"]
+    merged = counts.load(counts_path)
+    table = score_table(merged, spec["confidence"])
+    metadata = {
+        "study": spec["study"],
+        "runs": merged_from["seeds"],
+        "ratio": merged_from["runs"]["ratio"],
+        "design": merged_from["runs"]["design"],
+        "fingerprint": merged_from["fingerprint"],
+        "confidence": spec["confidence"],
+        "undefined": int(table["memorisation"].isna().sum()),
+        **reliability(merged),
+    }
+    epochs, summary, histogram = (
+        output.with_suffix(suffix) for suffix in (".epochs.parquet", ".summary.csv", ".histogram.csv")
+    )
+    _write_parquet(table, metadata, output)
+    _write_parquet(epoch_table(merged, spec["confidence"]), metadata, epochs)
+    runs = {
+        "parameters": merged.parameters,
+        "runs": len(merged.converged),
+        "runs_not_converged": int((~merged.converged).sum()),
+    }
+    statistics = summarise(merged, confidence=spec["confidence"], memorised_at=spec["memorised_at"])
+    write_csv(summary, statistics.assign(**runs))
+    write_csv(histogram, distribution(merged).assign(**runs))
+    provenance.write(
+        [output, epochs, summary, histogram],
+        {**spec, "counts": merged_from},
+        inputs={counts_path: sha256(counts_path)},
+        started=started,
+        details={"summary": metadata},
+    )
+
+
+def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
+    """Scores after the last epoch.
+
+    Returns
+    -------
+    DataFrame
+        One row per training example, in official order: ``index``, ``label``, ``n_in`` and ``n_out`` (runs that had it
+        in- and out-of-sample), ``acc_in`` and ``acc_out`` (share of those that classified it correctly),
+        ``memorisation``, ``se`` (binomial standard error), ``se_groups`` (delete-one-group jackknife standard error,
+        which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
+        ``duplicate_group``, ``label_noise``, ``runs_not_converged`` (of the study's runs, how many missed the recipe's
+        in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
+    """
+    totals = [getattr(merged, name).sum(axis=0, dtype=np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")]
+    table = _scored(*totals, confidence)
+    table.insert(table.columns.get_loc("ci_low"), "se_groups", _group_errors(merged))
+    return _identified(table, merged)
+
+
+def epoch_table(merged: Counts, confidence: float) -> pd.DataFrame:
+    """Scores at every evaluated epoch: the columns of :func:`score_table` but ``se_groups``, after ``epoch``."""
+    n_in, n_out = merged.n_in.sum(axis=0, dtype=np.int64), merged.n_out.sum(axis=0, dtype=np.int64)
+    tables = []
+    for epoch, correct_in, correct_out in zip(
+        merged.epochs, merged.epoch_correct_in.sum(axis=1), merged.epoch_correct_out.sum(axis=1), strict=True
+    ):
+        table = _identified(_scored(correct_in, n_in, correct_out, n_out, confidence), merged)
+        table.insert(0, "epoch", np.int32(epoch))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def reliability(merged: Counts) -> dict[str, float | None]:
+    """Split-half reliability of the scores: the correlation of two halves of the groups (even and odd).
+
+    Returns
+    -------
+    dict
+        ``split_half`` (Pearson) and ``reliability`` (stepped up to all runs by Spearman and Brown, ``2r / (1 + r)``);
+        None where a half has no variance.
+    """
+    parity = np.arange(merged.n_groups) % 2
+    even, odd = merged.memorisation(np.stack([parity == 0, parity == 1]))
+    both = np.isfinite(even) & np.isfinite(odd)
+    if both.sum() < 2 or even[both].std() == 0 or odd[both].std() == 0:
+        return {"split_half": None, "reliability": None}
+    r = float(np.corrcoef(even[both], odd[both])[0, 1])
+    return {"split_half": r, "reliability": 2 * r / (1 + r)}
+
+
+def _scored(
+    correct_in: np.ndarray, n_in: np.ndarray, correct_out: np.ndarray, n_out: np.ndarray, confidence: float
+) -> pd.DataFrame:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        acc_in, acc_out = correct_in / n_in, correct_out / n_out
+        low, high = newcombe(correct_in, n_in, correct_out, n_out, confidence)
+    return pd.DataFrame(
+        {
+            "n_in": n_in,
+            "n_out": n_out,
+            "acc_in": acc_in,
+            "acc_out": acc_out,
+            "memorisation": acc_in - acc_out,
+            "se": np.sqrt(acc_in * (1 - acc_in) / n_in + acc_out * (1 - acc_out) / n_out),
+            "ci_low": low,
+            "ci_high": high,
+        }
+    )
+
+
+def _group_errors(merged: Counts) -> np.ndarray:
+    """Delete-one-group jackknife standard error of each score, float64[n]."""
+    groups, n = merged.correct_in.shape
+    errors = np.empty(n)
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        correct_in, n_in, correct_out, n_out = (
+            getattr(merged, name)[:, part].astype(np.float64) for name in ("correct_in", "n_in", "correct_out", "n_out")
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            left_out = _without_each(correct_in) / _without_each(n_in) - _without_each(correct_out) / _without_each(n_out)
+        errors[part] = np.sqrt((groups - 1) * left_out.var(axis=0))
+    return errors
+
+
+def _without_each(values: np.ndarray) -> np.ndarray:
+    return values.sum(axis=0) - values
+
+
+def _identified(table: pd.DataFrame, merged: Counts) -> pd.DataFrame:
+    table = pd.concat([pd.DataFrame({"index": merged.index, "label": merged.label}), table], axis=1)
+    return table.assign(
+        duplicate_group=merged.duplicate_group,
+        label_noise=merged.label_noise,
+        runs_not_converged=np.int32((~merged.converged).sum()),
+    )
+
+
+def _write_parquet(table: pd.DataFrame, metadata: dict[str, Any], path: Path) -> None:
+    content = pa.Table.from_pandas(table, preserve_index=False)  # NaN becomes null
+    content = content.replace_schema_metadata({"memflow": json.dumps(metadata, sort_keys=True)})
+    write_atomically(path, lambda file: pq.write_table(content, file))

@@ -1,0 +1,1 @@
+"""Statistics: intervals of proportions, resampling of groups, bi-modality, noise correction."""

@@ -1,0 +1,69 @@
+"""The distribution of true scores behind noisy counts.
+
+A score estimated from few runs is smeared: a histogram of estimates has too little mass near 0 and 1 and too much in the
+middle. The nonparametric maximum-likelihood mixture (Kiefer & Wolfowitz 1956; Laird 1978) is the distribution of (in-,
+out-of-sample accuracy) on a grid under which the observed counts are most likely, if counts are binomial. Balanced
+counts vary less than that (docs/decisions/0001-balanced-design.md), so that the correction errs on the sharp side.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binom
+
+ACC_IN = np.linspace(0, 1, 21)
+ACC_OUT = np.linspace(0, 1, 41)
+SCORES = np.round(ACC_IN[:, None] - ACC_OUT, 9).ravel()  # float64[861]: the score at each grid point
+TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
+MAX_ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Distinct count patterns (k_in of n_in, k_out of n_out), and how many examples show each.
+
+    Attributes
+    ----------
+    likelihood : float64[patterns, 861]
+        Of each pattern at each grid point, up to a factor per pattern.
+    count : int64[patterns]
+    """
+
+    likelihood: np.ndarray
+    count: np.ndarray
+
+
+def observe(k_in: np.ndarray, n_in: np.ndarray, k_out: np.ndarray, n_out: np.ndarray) -> Observed:
+    """Collect the distinct patterns of int64[n] counts."""
+    patterns, count = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0, return_counts=True)
+    k_in, n_in, k_out, n_out = (column[:, None] for column in patterns.T)
+    log_in, log_out = binom.logpmf(k_in, n_in, ACC_IN), binom.logpmf(k_out, n_out, ACC_OUT)
+    log_joint = (log_in[:, :, None] + log_out[:, None, :]).reshape(len(count), -1)
+    return Observed(np.exp(log_joint - log_joint.max(axis=1, keepdims=True)), count)
+
+
+def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
+    """Weights of the grid points, by EM.
+
+    Parameters
+    ----------
+    observed : Observed
+    start : float64[861], optional
+        Weights to start from; uniform without.
+
+    Returns
+    -------
+    float64[861]
+        Adding to 1; :data:`SCORES` gives the score of each.
+    """
+    share = observed.count / observed.count.sum()
+    weights = np.full(len(SCORES), 1 / len(SCORES)) if start is None else (start + 1e-6) / (start + 1e-6).sum()
+    previous = -np.inf
+    for _ in range(MAX_ITERATIONS):
+        density = observed.likelihood @ weights
+        weights = weights * (observed.likelihood.T @ (share / density))
+        loglikelihood = float(share @ np.log(density))
+        if loglikelihood - previous < TOLERANCE:
+            break
+        previous = loglikelihood
+    return weights

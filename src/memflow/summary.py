@@ -1,0 +1,124 @@
+"""Study-level statistics of one dataset, architecture and method, with intervals from the groups of runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from memflow.counts import Counts
+from memflow.statistics import bimodality, mixture
+from memflow.statistics.resampling import bootstrap, jackknife
+
+BINS = np.round(np.linspace(-0.1, 1.0, 23), 9)  # edges; a score below the first counts in the first bin
+MEANS = ("memorisation", "acc_in", "acc_out")
+THRESHOLDED = ("memorised", *bimodality.NAMES)
+
+
+def summarise(counts: Counts, *, confidence: float, memorised_at: float) -> pd.DataFrame:
+    """Means, counts and bimodality statistics.
+
+    Parameters
+    ----------
+    counts : Counts
+    confidence : float
+    memorised_at : float
+        Score from which an example counts as memorised.
+
+    Returns
+    -------
+    DataFrame
+        One row per group of examples (``examples``: see :func:`populations`) and ``quantity``, with ``value``, ``low``,
+        ``high`` and ``n_examples``. Means over examples ``memorisation``, ``acc_in``, ``acc_out``, and ``acc_test``
+        (group bootstrap). ``memorised`` (number of examples) and the statistics of
+        :func:`memflow.statistics.bimodality.describe`, of the scores as estimated, and under ``…_corrected`` of the
+        noise-corrected distribution (:mod:`memflow.statistics.mixture`); jackknife over groups.
+    """
+    n_test = counts.correct_test.shape[1]
+    rows = _rows("all", ["acc_test"], bootstrap(counts.n_groups, _test_accuracy(counts), confidence), n_test)
+    for examples, where in populations(counts).items():
+        part = counts.select(where)
+        limits = [
+            bootstrap(counts.n_groups, _means(part), confidence),
+            jackknife(counts.n_groups, _raw(part, memorised_at), confidence),
+            jackknife(counts.n_groups, _corrected(part, memorised_at), confidence),
+        ]
+        names = [*MEANS, *THRESHOLDED, *(f"{name}_corrected" for name in THRESHOLDED)]
+        rows += _rows(examples, names, np.concatenate(limits, axis=1), int(where.sum()))
+    return pd.DataFrame(rows)
+
+
+def histogram(counts: Counts) -> pd.DataFrame:
+    """Distribution of all scores.
+
+    Returns
+    -------
+    DataFrame
+        ``bin_low``, ``bin_high`` and the share of the examples in ``[bin_low, bin_high)`` (the last bin includes 1): as
+        estimated (``raw``) and noise-corrected (``corrected``).
+    """
+    part = counts.select(populations(counts)["all"])
+    everything = np.ones(counts.n_groups, dtype=np.int64)
+    raw = np.histogram(np.clip(part.memorisation(everything), BINS[0], None) + 1e-9, BINS)[0] / part.n_examples
+    weights = mixture.fit(_observe(part, everything))
+    corrected = np.histogram(np.clip(mixture.SCORES, BINS[0], None) + 1e-9, BINS, weights=weights)[0]
+    return pd.DataFrame({"bin_low": BINS[:-1], "bin_high": BINS[1:], "raw": raw, "corrected": corrected})
+
+
+def populations(counts: Counts) -> dict[str, np.ndarray]:
+    """Groups of examples to describe apart, as bool[n]: ``all``, and where labels were flipped, ``clean label`` and
+    ``flipped label``. Examples without a score are in none.
+    """
+    scored = np.isfinite(counts.memorisation(np.ones(counts.n_groups, dtype=np.int64)))
+    if not counts.label_noise.any():
+        return {"all": scored}
+    return {"all": scored, "clean label": scored & ~counts.label_noise, "flipped label": scored & counts.label_noise}
+
+
+def _means(part: Counts) -> Callable[[np.ndarray], np.ndarray]:
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        acc_in, acc_out = part.accuracies(weights)
+        means = [np.nanmean(values, axis=-1) for values in (acc_in - acc_out, acc_in, acc_out)]
+        return np.stack(means, axis=-1)
+
+    return statistic
+
+
+def _test_accuracy(counts: Counts) -> Callable[[np.ndarray], np.ndarray]:
+    by_group = counts.correct_test.mean(axis=1) / counts.group_size
+    return lambda weights: (weights @ by_group / weights.sum(axis=1))[:, None]
+
+
+def _raw(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.ndarray]:
+    def statistic(used: np.ndarray) -> np.ndarray:
+        scores = part.memorisation(used)
+        scores = scores[np.isfinite(scores)]
+        return np.array([(scores >= memorised_at - 1e-9).sum(), *bimodality.describe(scores)])
+
+    return statistic
+
+
+def _corrected(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.ndarray]:
+    full: np.ndarray | None = None
+
+    def statistic(used: np.ndarray) -> np.ndarray:
+        nonlocal full
+        weights = mixture.fit(_observe(part, used), start=full)
+        if full is None:
+            full = weights  # the fits without one group start from the fit to all
+        memorised = part.n_examples * weights[mixture.SCORES >= memorised_at - 1e-9].sum()
+        return np.array([memorised, *bimodality.describe(mixture.SCORES, weights)])
+
+    return statistic
+
+
+def _observe(part: Counts, used: np.ndarray) -> mixture.Observed:
+    totals = [used @ getattr(part, name).astype(np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")]
+    return mixture.observe(*totals)
+
+
+def _rows(examples: str, names: list[str], limits: np.ndarray, n_examples: int) -> list[dict[str, Any]]:
+    return [
+        {"examples": examples, "quantity": name, "value": value, "low": low, "high": high, "n_examples": n_examples}
+        for name, (value, low, high) in zip(names, limits.T, strict=True)
+    ]

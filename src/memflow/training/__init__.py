@@ -1,0 +1,1 @@
+"""Training: blocks of seeds, and the learner that trains networks by SGD."""

@@ -1,0 +1,94 @@
+"""Stage runs: train a block of seeds, unit by unit, and keep what every model got right.
+
+A unit is the aligned group of ``fuse`` seeds that are trained side by side. A finished unit is kept beside the output
+until the block is complete, so that a killed job loses at most the unit in hand.
+"""
+
+import hashlib
+import logging
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from memflow import provenance, registry, subsets
+from memflow.config import as_text
+from memflow.data import prepared
+from memflow.data.prepared import Dataset
+from memflow.files import sha256, write_npz
+from memflow.progress import Progress
+from memflow.training.device import bit_conditions
+from memflow.training.outcomes import block_masks, join, pack
+
+log = logging.getLogger(__name__)
+
+
+def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
+    """Train a block.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.block_spec`.
+    dataset_path : Path
+        Prepared dataset.
+    output : Path
+        Block file to write: ``seeds`` int64[runs], ``epochs`` int32[E]; correctness of every example, packed along its
+        last axis, ``train_correct`` uint8[runs, E, ceil(n_train / 8)] and ``test_correct``; ``accuracy`` and ``losses``
+        float32[runs, E, 3] in-sample, out-of-sample and on the test split; for networks ``log_odds``
+        float16[runs, n_train] and ``parameters`` int64, the size of one network.
+    """
+    torch.set_num_threads(1)  # bits differ between one thread and two; workers run side by side instead
+    started = provenance.now()
+    dataset = prepared.load(dataset_path)
+    definition = {**spec, "fingerprint": dataset.fingerprint}
+    seeds, masks = range(*spec["seeds"]), block_masks(spec, dataset, range(*spec["seeds"]))
+    partial = output.with_name(f"{output.name}.partial") / hashlib.sha256(as_text(definition).encode()).hexdigest()[:16]
+    units = _train_units(spec, dataset, masks, seeds, partial, label=" ".join(output.with_suffix("").parts[-4:]))
+    write_npz(output, {"seeds": np.array(seeds), **join(units)})
+    provenance.write(
+        [output],
+        definition,
+        inputs={dataset_path: sha256(dataset_path)},
+        started=started,
+        bit_conditions={**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]},
+        details={"masks": [subsets.mask_hash(mask) for mask in masks]},
+    )
+    shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _train_units(
+    spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, partial: Path, label: str
+) -> list[dict[str, np.ndarray]]:
+    """Outcomes of all units, trained or kept from an earlier job."""
+    learn, fuse = registry.resolve(spec["learner"]), spec["recipe"]["fuse"]
+    starts = range(0, len(seeds), fuse)
+    paths = [partial / f"seed-{seeds[start]}.npz" for start in starts]
+    kept = {path: unit for path in paths if (unit := _read_unit(path)) is not None}
+    progress = Progress(label, len(seeds), kept=len(kept) * fuse)
+    units = []
+    for start, path in zip(starts, paths, strict=True):
+        now = slice(start, start + fuse)
+        if path not in kept:
+            report = lambda share: progress.within_unit(fuse, share)  # noqa: E731
+            unit = pack(learn(spec, dataset, masks[now], seeds[now], report), masks[now])
+            write_npz(path, unit)
+            kept[path] = unit
+            progress.unit_done(fuse, float(unit["accuracy"][:, -1, 0].mean()))
+        units.append(kept[path])
+    return units
+
+
+def _read_unit(path: Path) -> dict[str, np.ndarray] | None:
+    """A finished unit, or None if there is none or it cannot be read whole (its checksums are the zip file's)."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, zipfile.BadZipFile):
+        log.warning("%s is damaged and will be trained again", path)
+        return None

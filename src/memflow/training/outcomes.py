@@ -1,0 +1,58 @@
+"""What a block file holds: the outcome of each run for every example, as packed bits."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from memflow import subsets
+from memflow.data.prepared import Dataset
+
+PACKED = ("train_correct", "test_correct")
+SHARED = ("epochs", "parameters")  # the same for every run
+
+
+def block_masks(spec: dict[str, Any], dataset: Dataset, seeds: range) -> np.ndarray:
+    """Masks of some seeds of a spec, bool[len(seeds), n_train]."""
+    by_example = spec["subset_unit"] == "example"
+    units = np.arange(len(dataset.train)) if by_example else dataset.duplicate_group
+    return subsets.masks(spec["design"], Fraction(spec["ratio"]), seeds, units)
+
+
+def pack(outcome: dict[str, np.ndarray], masks: np.ndarray) -> dict[str, np.ndarray]:
+    """An outcome with packed bits, and the accuracies that the bits give.
+
+    Parameters
+    ----------
+    outcome : dict
+        From a learner: ``train_correct`` bool[runs, E, n_train], ``test_correct`` bool[runs, E, n_test] and others.
+    masks : bool[runs, n_train]
+
+    Returns
+    -------
+    dict
+        The correctness as uint8[runs, E, ceil(n / 8)], and ``accuracy`` float32[runs, E, 3]: in-sample, out-of-sample,
+        test.
+    """
+    train, test = outcome["train_correct"], outcome["test_correct"]
+    inside = masks[:, None]
+    accuracy = [_mean(train, inside), _mean(train, ~inside), test.mean(axis=-1)]
+    packed = {name: np.packbits(outcome[name], axis=-1) for name in PACKED}
+    return {**outcome, **packed, "accuracy": np.stack(accuracy, axis=-1).astype(np.float32)}
+
+
+def unpack(bits: np.ndarray, n: int) -> np.ndarray:
+    """Correctness from packed bits, bool[..., n]."""
+    return np.unpackbits(bits, axis=-1, count=n).view(bool)
+
+
+def join(units: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Packed outcomes one after the other along the runs."""
+    return {
+        name: units[0][name] if name in SHARED else np.concatenate([unit[name] for unit in units])
+        for name in sorted(units[0])
+    }
+
+
+def _mean(correct: np.ndarray, where: np.ndarray) -> np.ndarray:
+    return (correct & where).sum(axis=-1) / where.sum(axis=-1)

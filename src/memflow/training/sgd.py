@@ -1,0 +1,180 @@
+"""The learner for networks: SGD with Nesterov momentum over M seeds side by side."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.sgd import sgd  # the class torch.optim.SGD wraps this function, and imports 2 s of compiler
+
+from memflow import registry, rng
+from memflow.data.prepared import Dataset, Split
+from memflow.training import schedules
+from memflow.training.batches import Images, epoch_order
+from memflow.training.device import autocast, prepare_device
+
+EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
+NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
+
+def learn(
+    spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, report: Callable[[float], None]
+) -> dict[str, np.ndarray]:
+    """Train one network per seed on its subset and record, for every example, whether it got it right.
+
+    Parameters
+    ----------
+    spec : dict
+        Its ``architecture`` (model and its arguments), ``network`` ("module:function"), ``recipe`` and ``ratio``.
+    dataset : Dataset
+    masks : bool[M, n_train]
+        In-sample examples of each seed.
+    seeds : range
+        The M seeds that are trained side by side; initial weights, order and augmentation of a network follow from its
+        own seed.
+    report : callable
+        Called after each epoch with the share of the training that is done.
+
+    Returns
+    -------
+    dict
+        ``epochs`` int32[E]: the evaluated epochs. ``train_correct``, ``test_correct`` bool[M, E, n]: is the largest
+        logit that of the label? ``log_odds`` float16[M, n_train]: ``z_y - logsumexp_{j != y} z_j`` after the last
+        epoch. ``losses`` float32[M, E, 3]: mean cross-entropy in-sample, out-of-sample and on the test split. All on
+        images without augmentation. ``parameters`` int64: trainable parameters of one network.
+    """
+    recipe = spec["recipe"]
+    device = prepare_device(recipe["precision"])
+    train = Images(dataset, dataset.train, recipe["augment"], device)
+    test = Images(dataset, dataset.test, NO_AUGMENTATION, device)
+    network = initialise(spec, dataset, seeds).to(device, memory_format=torch.channels_last)
+    momentum: list[torch.Tensor | None] = [None for _ in network.parameters()]
+    steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
+    evaluated, records = evaluated_epochs(recipe), []
+    for epoch in range(recipe["epochs"]):
+        _train_epoch(network, momentum, train, masks, seeds, recipe, epoch, steps)
+        if epoch + 1 in evaluated:
+            records.append(_evaluate(network, train, test, masks, recipe))
+        report((epoch + 1) / recipe["epochs"])
+    parameters = sum(parameter.numel() for parameter in network.parameters()) // len(seeds)
+    return {**_stack(evaluated, records), "parameters": np.int64(parameters)}
+
+
+def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Module:
+    """The networks of some seeds side by side, each with the initial weights that its seed gives alone."""
+    build = registry.resolve(spec["network"])
+    arguments = {key: value for key, value in spec["architecture"].items() if key != "model"}
+    states = []
+    for seed in seeds:
+        torch.manual_seed(rng.torch_seed("initial weights", (seed,)))
+        states.append(build(dataset.image_shape, dataset.n_classes, fuse=1, **arguments).state_dict())
+    network = build(dataset.image_shape, dataset.n_classes, fuse=len(seeds), **arguments)
+    network.load_state_dict({name: _side_by_side([state[name] for state in states]) for name in states[0]})
+    return network
+
+
+def steps_per_epoch(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
+    """Full batches in one epoch: the same for every run, though subset sizes differ by a few examples."""
+    return max(1, int(ratio * n) // recipe["batch_size"])
+
+
+def evaluated_epochs(recipe: dict[str, Any]) -> list[int]:
+    """Epochs after which every example is evaluated, counted from 1; the last one always is."""
+    every, epochs = recipe["evaluate_every"], recipe["epochs"]
+    return sorted({*range(every, epochs + 1, every), epochs})
+
+
+def _side_by_side(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Stack one parameter of several networks; a scalar (the step counter of batch norm) is shared."""
+    return torch.cat(tensors) if tensors[0].ndim else tensors[0]
+
+
+def _train_epoch(
+    network: nn.Module,
+    momentum: list[torch.Tensor | None],
+    train: Images,
+    masks: np.ndarray,
+    seeds: range,
+    recipe: dict[str, Any],
+    epoch: int,
+    steps: int,
+) -> None:
+    network.train()
+    parameters = list(network.parameters())
+    batch = recipe["batch_size"]
+    order = np.stack([epoch_order(mask, seed, epoch, steps * batch) for mask, seed in zip(masks, seeds, strict=True)])
+    draws = np.stack([rng.raw("augmentation", (seed, epoch), steps * batch) for seed in seeds])
+    for step in range(steps):
+        now = slice(step * batch, (step + 1) * batch)
+        images, labels = train.batch(order[:, now], draws[:, now])
+        rate = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
+        with autocast(train.device, recipe["precision"]):
+            logits = network(images)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum") / batch
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            sgd(
+                parameters,
+                list(gradients),
+                momentum,
+                lr=recipe["learning_rate"] * rate,
+                momentum=recipe["momentum"],
+                weight_decay=recipe["weight_decay"],
+                nesterov=recipe["momentum"] > 0,
+                dampening=0.0,
+                maximize=False,
+            )
+
+
+@torch.inference_mode()
+def _evaluate(
+    network: nn.Module, train: Images, test: Images, masks: np.ndarray, recipe: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Correctness and losses of one epoch, and the log-odds of the label on the training split."""
+    network.eval()
+    train_logits = _logits(network, train, len(masks), recipe["precision"])
+    test_logits = _logits(network, test, len(masks), recipe["precision"])
+    train_loss, test_loss = _losses(train_logits, train.labels), _losses(test_logits, test.labels)
+    inside = torch.from_numpy(masks).to(train.device)
+    losses = [_masked_mean(train_loss, inside), _masked_mean(train_loss, ~inside), test_loss.mean(1)]
+    return {
+        "train_correct": (train_logits.argmax(-1) == train.labels).cpu().numpy(),
+        "test_correct": (test_logits.argmax(-1) == test.labels).cpu().numpy(),
+        "log_odds": _log_odds(train_logits, train.labels).half().cpu().numpy(),
+        "losses": torch.stack(losses, dim=1).cpu().numpy(),
+    }
+
+
+def _logits(network: nn.Module, images: Images, fuse: int, precision: str) -> torch.Tensor:
+    """float32[M, n, classes] on images without augmentation."""
+    size = EVALUATION_BATCH[images.device.type]
+    parts = []
+    with autocast(images.device, precision):
+        for start in range(0, len(images.labels), size):
+            batch = images.plain(slice(start, start + size)).repeat(1, fuse, 1, 1)
+            parts.append(network(batch.contiguous(memory_format=torch.channels_last)).float())
+    return torch.cat(parts).transpose(0, 1)
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy per network and example, float32[M, n]."""
+    return -logits.log_softmax(-1).gather(-1, labels.expand(len(logits), -1)[..., None])[..., 0]
+
+
+def _log_odds(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """``z_y - logsumexp_{j != y} z_j``, float32[M, n]."""
+    of_label = labels.expand(len(logits), -1)[..., None]
+    others = logits.scatter(-1, of_label, -torch.inf).logsumexp(-1)
+    return logits.gather(-1, of_label)[..., 0] - others
+
+
+def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (values * mask).sum(1) / mask.sum(1)
+
+
+def _stack(evaluated: list[int], records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Records of the evaluated epochs as one outcome, runs first."""
+    outcome = {name: np.stack([r[name] for r in records], axis=1) for name in ("train_correct", "test_correct", "losses")}
+    return {"epochs": np.array(evaluated, dtype=np.int32), **outcome, "log_odds": records[-1]["log_odds"]}

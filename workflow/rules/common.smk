@@ -1,0 +1,58 @@
+import sys
+
+from memflow.config import ConfigError, Study, as_text
+
+try:
+    study = Study(config)
+except ConfigError as error:
+    sys.exit(f"memflow: {error}")
+
+RESULTS = f"results/{study.name}"
+ENVIRONMENT = "../../envs/memflow.yaml"
+FIGURES = ["mean_memorisation", "score_distribution"]
+
+
+wildcard_constraints:
+    dataset="|".join(study.datasets),
+    architecture="|".join(study.architectures),
+    method="|".join(study.methods),
+    block=r"\d+",
+
+
+def prepare_spec(wildcards):
+    return as_text(study.prepare_spec(wildcards.dataset))
+
+
+def block_spec(wildcards):
+    return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
+
+
+def counts_spec(wildcards):
+    return as_text(study.counts_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
+
+
+def figure_spec(figure):
+    return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
+
+
+def drawn(kind):
+    """Files of one kind of the scores, one for each architecture in a figure."""
+    return collect(f"{RESULTS}/scores/{{{{dataset}}}}/{{architecture}}/one-hot.{kind}", architecture=study.drawn())
+
+
+def all_figures():
+    return collect(f"{RESULTS}/figures/{{dataset}}/{{figure}}.pdf", dataset=study.datasets, figure=FIGURES)
+
+
+def all_scores():
+    return collect(
+        f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.parquet",
+        dataset=study.datasets,
+        architecture=study.architectures,
+        method=study.methods,
+    )
+
+
+def with_sidecars(**outputs):
+    """Outputs of a rule, each with its sidecar."""
+    return outputs | {f"{name}_provenance": f"{path}.prov.json" for name, path in outputs.items()}

@@ -1,0 +1,14 @@
+rule train:
+    input:
+        dataset=ancient(f"{RESULTS}/data/{{dataset}}.npz"),
+    output:
+        **with_sidecars(block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz"),
+    log:
+        f"{RESULTS}/logs/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.log",
+    params:
+        spec=block_spec,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    shell:
+        "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --output {output.block:q} --log {log:q}"

@@ -1,0 +1,19 @@
+rule score:
+    input:
+        counts=f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz",
+        sidecar=f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz.prov.json",
+    output:
+        **with_sidecars(
+            table=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.parquet",
+            epochs=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.epochs.parquet",
+            summary=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.summary.csv",
+            histogram=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.histogram.csv",
+        ),
+    log:
+        f"{RESULTS}/logs/scores/{{dataset}}/{{architecture}}/{{method}}.log",
+    params:
+        spec=as_text(study.scores_spec()),
+    conda:
+        ENVIRONMENT
+    shell:
+        "memflow score --spec {params.spec:q} --counts {input.counts:q} --output {output.table:q} --log {log:q}"
