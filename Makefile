@@ -42,7 +42,7 @@ reproduce: env   ## run the default study twice and compare every table and figu
 
 lock: env        ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet pip-tools
-	pip-compile --quiet --extra dev --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	pip-compile --quiet --extra dev --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --output-file requirements.lock pyproject.toml
 
 clean:           ## delete the results of the default study

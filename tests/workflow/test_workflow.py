@@ -1,0 +1,156 @@
+"""What Snakemake runs again, and what a merge refuses, on the tiny study."""
+
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+
+RESULTS = "results/tiny"
+BLOCK = f"{RESULTS}/runs/digits-noisy/mlp-8/one-hot/block-0.npz"
+FIGURES = {"mean_memorisation": 1, "score_distribution": 1}
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_every_output_has_a_sidecar_that_describes_it(finished):
+    outputs = [path for path in (finished.root / RESULTS).rglob("*") if path.is_file() and path.suffix not in (".json", ".log")]
+    assert len(outputs) > 20
+    for output in outputs:
+        record = json.loads(output.with_name(f"{output.name}.prov.json").read_text())
+        assert output.name in record["outputs"]
+
+
+def test_nothing_unfinished_is_left_behind(finished):
+    assert not list((finished.root / RESULTS).rglob("*.partial"))
+    assert not list((finished.root / RESULTS).rglob("*.tmp"))
+
+
+def test_scores_exist_for_every_example(finished):
+    table = pd.read_parquet(finished.root / RESULTS / "scores/digits-noisy/mlp-8/one-hot.parquet")
+    assert len(table) == 1437
+    assert table["memorisation"].notna().all()
+    assert table["label_noise"].sum() == 71
+
+
+def test_one_figure_can_be_asked_for_alone(clone):
+    shutil.rmtree(clone.root / RESULTS)
+    planned = clone.planned(f"{RESULTS}/figures/digits-noisy/score_distribution.pdf")
+    assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3, "score_distribution": 1}
+
+
+def test_an_edited_estimator_makes_scores_and_figures_stale_and_no_training(clone):
+    clone.edit("src/memflow/scores.py", "2 * r / (1 + r)", "2 * r / (1.0 + r)")
+    assert clone.planned() == {"score": 3} | FIGURES
+
+
+def test_a_comment_or_docstring_makes_nothing_stale(clone):
+    for file in ("scores.py", "training/sgd.py", "subsets.py", "figures/style.py"):
+        path = clone.root / "src/memflow" / file
+        path.write_text(path.read_text().replace('"""', '"""Edited. ', 1) + "\n# A comment.\n")
+    assert clone.planned() == {}
+
+
+def test_an_edited_training_loop_makes_the_networks_stale_and_no_reference(clone):
+    clone.edit("src/memflow/training/sgd.py", '/ batch\n', '/ (batch + 0)\n')
+    assert clone.planned() == {"train": 4, "count": 2, "score": 2} | FIGURES
+
+
+def test_an_edited_figure_makes_only_that_figure_stale(clone):
+    clone.edit("src/memflow/figures/score_distribution.py", "Share of examples", "Part of examples")
+    assert clone.planned() == {"score_distribution": 1}
+
+
+def test_an_edited_figure_script_makes_only_that_figure_stale(clone):
+    clone.edit("workflow/scripts/score_distribution.py", "inputs=[", "inputs=[*[], ")
+    assert clone.planned() == {"score_distribution": 1}
+
+
+def test_touching_every_file_trains_nothing(clone):
+    for path in clone.root.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    # with a checksum limit of one byte, every file is as one beyond Snakemake's usual limit of 1 MB
+    assert "train" not in clone.planned("--max-checksum-file-size", "1")
+
+
+def test_more_seeds_train_only_the_new_blocks(clone):
+    old = (clone.root / BLOCK).read_bytes()
+    study = clone.variant(seeds=12)
+    assert clone.planned(study=study) == {"train": 3, "count": 3, "score": 3} | FIGURES
+    done = clone.snakemake(study=study)
+    assert done.returncode == 0, done.stderr
+    assert (clone.root / BLOCK).read_bytes() == old
+    table = pd.read_parquet(clone.root / RESULTS / "scores/digits-noisy/mlp-8/one-hot.parquet")
+    assert (table["n_in"] + table["n_out"] == 12).all()
+
+
+def test_a_new_architecture_trains_only_itself(clone):
+    wider = {"mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"}}
+    assert clone.planned(study=clone.variant(architectures=wider)) == {"train": 2, "count": 1, "score": 1}
+
+
+def test_a_changed_architecture_retrains_only_itself(clone):
+    other = {"mlp-8": {"model": "mlp", "hidden": [9], "recipe": "short"}}
+    assert clone.planned(study=clone.variant(architectures=other)) == {"train": 2, "count": 1, "score": 1} | FIGURES
+
+
+def test_a_flipped_byte_in_a_block_is_refused_by_name(clone):
+    content = bytearray((clone.root / BLOCK).read_bytes())
+    content[len(content) // 2] ^= 1
+    (clone.root / BLOCK).write_bytes(content)
+    assert_merge_refuses(clone, "is not the file that its sidecar describes")
+
+
+def test_a_block_of_another_recipe_is_refused_by_name(clone):
+    sidecar = clone.root / f"{BLOCK}.prov.json"
+    spec = json.loads(sidecar.read_text())["definition"]
+    del spec["fingerprint"]
+    spec["recipe"]["epochs"] = 1
+    dataset = f"{RESULTS}/data/digits-noisy.npz"
+    done = clone.run("memflow", "train", "--spec", json.dumps(spec), "--dataset", dataset, "--output", BLOCK)
+    assert done.returncode == 0, done.stderr
+    assert_merge_refuses(clone, "recipe.epochs is 1, expected 2")
+
+
+def test_swapped_blocks_are_refused_by_name(clone):
+    for suffix in ("", ".prov.json"):
+        first, second = (clone.root / f"{BLOCK.replace('block-0', name)}{suffix}" for name in ("block-0", "block-1"))
+        content = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(content)
+    assert_merge_refuses(clone, "")
+
+
+def test_a_dataset_that_changed_under_its_runs_is_refused_by_name(clone):
+    clone.edit("src/memflow/data/digits.py", "random_state=0", "random_state=1")
+    assert "train" not in clone.planned()
+    assert_merge_refuses(clone, "fingerprint is")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 7}, "seeds is 7; it must be a multiple of block_size (4)"),
+        ({"design": "balance"}, "did you mean 'balanced'?"),
+        ({"architectures": {"mlp-8": {"model": "mlpp"}}}, "did you mean 'mlp'?"),
+    ],
+)
+def test_a_wrong_config_ends_before_any_job_starts(clone, changes, message):
+    done = clone.snakemake(study=clone.variant(**changes))
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def assert_merge_refuses(clone, message):
+    done = clone.snakemake("--rerun-triggers", "mtime", "--forcerun", "count", "--keep-going")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    log = (clone.root / RESULTS / "logs/counts/digits-noisy/mlp-8/one-hot.log").read_text()
+    for text in (output, log):
+        assert "block-0.npz" in text
+        assert message in text
