@@ -25,7 +25,7 @@ demo: env        ## the default study: scores and figures from real images, in m
 	memflow summary
 
 test: env        ## all tests
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 lint: env        ## style, types, and the workflow's own lint
 	ruff check .

@@ -1,7 +1,7 @@
 """Stage counts: merge the blocks of one dataset, architecture and method into counts of correct predictions.
 
-Merging is a sum, streamed block by block. Counts are kept per group of runs that were drawn together, since the group is
-the unit of every resampling (see :mod:`memflow.statistics.resampling`).
+Merging is a sum, streamed block by block. Counts are kept per group of runs that were drawn together, since the
+group is the unit of every resampling (see :mod:`memflow.statistics.resampling`).
 """
 
 import logging
@@ -110,7 +110,7 @@ def load(path: Path) -> Counts:
     """Read a counts file."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
-    scalars = {name: int(arrays.pop(name)) for name in ("group_size", "parameters")}
+    scalars: dict[str, Any] = {name: int(arrays.pop(name)) for name in ("group_size", "parameters")}
     return Counts(**arrays, **scalars)
 
 
@@ -152,7 +152,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Pa
         output,
         {
             **merge(parts),
-            "group_size": np.int64(group_size),
+            "group_size": np.array(group_size),
             "converged": accuracy[:, -1, 0] >= spec["target_accuracy"],
             "index": dataset.train.index,
             "label": dataset.train.labels,
@@ -214,13 +214,13 @@ def count(
         "epoch_correct_out": by_epoch["out"],
         "accuracy": accuracy,
         "losses": outcome["losses"] if "losses" in outcome else np.full_like(accuracy, np.nan),
-        "parameters": outcome["parameters"] if "parameters" in outcome else np.int64(0),
+        "parameters": outcome["parameters"] if "parameters" in outcome else np.array(0),
     }
 
 
 def merge(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join counts of consecutive blocks: groups and runs one after the other, epoch totals added."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for name, first in parts[0].items():
         if name in SHARED:
             joined[name] = first

@@ -16,7 +16,20 @@ PACKAGE = ROOT.name
 
 # How a result is asked for, found, written down and talked about; none of it can change a result's content.
 BOUNDARY = frozenset(
-    f"{PACKAGE}{name}" for name in ("", ".cli", ".config", ".digest", ".errors", ".files", ".log", ".progress", ".provenance", ".registry")
+    f"{PACKAGE}{name}"
+    for name in (
+        "",
+        ".cli",
+        ".config",
+        ".digest",
+        ".errors",
+        ".files",
+        ".log",
+        ".progress",
+        ".provenance",
+        ".registry",
+        ".validation",
+    )
 )
 
 
@@ -99,7 +112,9 @@ def _imports(tree: ast.Module, name: str, is_package: bool) -> set[str]:
             base = _absolute(node, package)
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
-            raise DigestError(f"{name}, line {node.lineno}: a dynamic import hides code from the digest; use the registry")
+            raise DigestError(
+                f"{name}, line {node.lineno}: a dynamic import hides code from the digest; use the registry"
+            )
     inside = {module for module in found if module == PACKAGE or module.startswith(f"{PACKAGE}.")}
     parents = {".".join(module.split(".")[:depth]) for module in inside for depth in range(1, module.count(".") + 1)}
     return {module for module in inside | parents if _is_module(module)}
@@ -126,6 +141,10 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:]
     return tree

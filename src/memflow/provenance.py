@@ -86,7 +86,9 @@ def read(output: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         recorded = record["outputs"][output.name]
     except FileNotFoundError:
-        raise ProvenanceError(f"{output} has no sidecar {path.name}: it cannot be trusted; delete it and run again") from None
+        raise ProvenanceError(
+            f"{output} has no sidecar {path.name}: it cannot be trusted; delete it and run again"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ProvenanceError(f"{path} is not a readable sidecar ({error!r}); delete {output} and run again") from None
     try:
@@ -95,8 +97,8 @@ def read(output: Path) -> dict[str, Any]:
         raise ProvenanceError(f"{output} is missing, though its sidecar exists") from None
     if actual != recorded:
         raise ProvenanceError(
-            f"{output} is not the file that its sidecar describes (sha256 {actual[:12]}, recorded {recorded[:12]}): it was "
-            "changed, truncated or swapped; delete it and run again"
+            f"{output} is not the file that its sidecar describes (sha256 {actual[:12]}, recorded {recorded[:12]}): "
+            "it was changed, truncated or swapped; delete it and run again"
         )
     return record
 

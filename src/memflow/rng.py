@@ -1,7 +1,7 @@
 """Random numbers that depend on a purpose and a key, and on nothing else.
 
-Only the raw 64-bit output of the counter-based Philox generator is used: NumPy guarantees that stream for ever (NEP 19),
-while the methods of ``numpy.random.Generator`` may change between versions, and with them every subset.
+Only the raw 64-bit output of the counter-based Philox generator is used: NumPy guarantees that stream for ever (NEP
+19), while the methods of ``numpy.random.Generator`` may change between versions, and with them every subset.
 """
 
 import hashlib

@@ -85,9 +85,11 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         ``duplicate_group``, ``label_noise``, ``runs_not_converged`` (of the study's runs, how many missed the recipe's
         in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
     """
-    totals = [getattr(merged, name).sum(axis=0, dtype=np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")]
-    table = _scored(*totals, confidence)
-    table.insert(table.columns.get_loc("ci_low"), "se_groups", _group_errors(merged))
+    correct_in, n_in, correct_out, n_out = (
+        getattr(merged, name).sum(axis=0, dtype=np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")
+    )
+    table = _scored(correct_in, n_in, correct_out, n_out, confidence)
+    table.insert(table.columns.tolist().index("ci_low"), "se_groups", _group_errors(merged))
     return _identified(table, merged)
 
 
@@ -152,7 +154,9 @@ def _group_errors(merged: Counts) -> np.ndarray:
             getattr(merged, name)[:, part].astype(np.float64) for name in ("correct_in", "n_in", "correct_out", "n_out")
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            left_out = _without_each(correct_in) / _without_each(n_in) - _without_each(correct_out) / _without_each(n_out)
+            left_out = _without_each(correct_in) / _without_each(n_in) - _without_each(correct_out) / _without_each(
+                n_out
+            )
         errors[part] = np.sqrt((groups - 1) * left_out.var(axis=0))
     return errors
 

@@ -68,7 +68,8 @@ def _balanced_group(n: int, ratio: Fraction, group: int) -> np.ndarray:
 
     The units are permuted and cut into mini-groups of b. A mini-group draws a random (b - a)-subset D of Z_b, and its
     element e is dropped in the runs (D + e) mod b. The obvious alternative, dropping consecutive folds of one
-    permutation, correlates the runs and raises the variance above that of ``iid``: docs/decisions/0001-balanced-design.md.
+    permutation, correlates the runs and raises the variance above that of ``iid``:
+    docs/decisions/0001-balanced-design.md.
     """
     a, b = ratio.numerator, ratio.denominator
     minigroups = -(-n // b)

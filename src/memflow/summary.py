@@ -106,7 +106,7 @@ def _corrected(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.n
         weights = mixture.fit(_observe(part, used), start=full)
         if full is None:
             full = weights  # the fits without one group start from the fit to all
-        memorised = part.n_examples * weights[mixture.SCORES >= memorised_at - 1e-9].sum()
+        memorised = part.n_examples * weights[memorised_at - 1e-9 <= mixture.SCORES].sum()
         return np.array([memorised, *bimodality.describe(mixture.SCORES, weights)])
 
     return statistic

@@ -3,9 +3,9 @@ rule prepare:
         **with_sidecars(dataset=f"{RESULTS}/data/{{dataset}}.npz"),
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
-    params:
-        spec=prepare_spec,
     conda:
         ENVIRONMENT
+    params:
+        spec=prepare_spec,
     shell:
         "memflow prepare --spec {params.spec:q} --output {output.dataset:q} --log {log:q}"

@@ -9,10 +9,10 @@ rule mean_memorisation:
         ),
     log:
         f"{RESULTS}/logs/figures/{{dataset}}/mean_memorisation.log",
-    params:
-        spec=figure_spec("mean_memorisation"),
     conda:
         ENVIRONMENT
+    params:
+        spec=figure_spec("mean_memorisation"),
     shell:
         "python workflow/scripts/mean_memorisation.py --spec {params.spec:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -30,10 +30,10 @@ rule score_distribution:
         ),
     log:
         f"{RESULTS}/logs/figures/{{dataset}}/score_distribution.log",
-    params:
-        spec=figure_spec("score_distribution"),
     conda:
         ENVIRONMENT
+    params:
+        spec=figure_spec("score_distribution"),
     shell:
         "python workflow/scripts/score_distribution.py --spec {params.spec:q} --summary {input.summary:q}"
         " --histogram {input.histogram:q}"

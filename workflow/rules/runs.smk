@@ -5,10 +5,10 @@ rule train:
         **with_sidecars(block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz"),
     log:
         f"{RESULTS}/logs/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.log",
-    params:
-        spec=block_spec,
     conda:
         ENVIRONMENT
     threads: 1
+    params:
+        spec=block_spec,
     shell:
         "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --output {output.block:q} --log {log:q}"

@@ -11,9 +11,9 @@ rule score:
         ),
     log:
         f"{RESULTS}/logs/scores/{{dataset}}/{{architecture}}/{{method}}.log",
-    params:
-        spec=as_text(study.scores_spec()),
     conda:
         ENVIRONMENT
+    params:
+        spec=as_text(study.scores_spec()),
     shell:
         "memflow score --spec {params.spec:q} --counts {input.counts:q} --output {output.table:q} --log {log:q}"

@@ -16,9 +16,7 @@ def run(spec: dict[str, Any], output: Path) -> None:
     started = provenance.now()
     dataset = prepare(spec)
     prepared.save(dataset, output)
-    provenance.write(
-        [output], spec, inputs={}, started=started, details={"fingerprint": dataset.fingerprint}
-    )
+    provenance.write([output], spec, inputs={}, started=started, details={"fingerprint": dataset.fingerprint})
 
 
 def prepare(spec: dict[str, Any]) -> Dataset:

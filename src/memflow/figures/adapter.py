@@ -31,15 +31,18 @@ def main(
     inputs : list of str
         Kinds of CSV that the figure needs, such as ``summary``; each is an option that takes one file per architecture.
     table : callable
-        Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and, for each kind, the files of all architectures
-        as one table with a column ``architecture``; returns the tidy table that holds every number of the figure.
+        Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and, for each kind, the files of all
+        architectures as one table with a column ``architecture``; returns the tidy table that holds every
+        number of the figure.
     draw : callable
         Takes the spec and that table.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", type=json.loads, required=True, help="what determines the figure, as JSON")
     for kind in inputs:
-        parser.add_argument(f"--{kind}", type=Path, nargs="+", required=True, help="one file per architecture of the spec")
+        parser.add_argument(
+            f"--{kind}", type=Path, nargs="+", required=True, help="one file per architecture of the spec"
+        )
     for kind in ("pdf", "png", "csv", "log"):
         parser.add_argument(f"--{kind}", type=Path, required=True)
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ def panels(spec: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def add_families(numbers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
-    """Rows once per family that their architecture is in, in drawing order, with the columns ``dataset`` and ``family``.
+    """Rows once per family that their architecture is in, in drawing order, with columns ``dataset`` and ``family``.
 
     References come last, with the family ``reference``.
     """

@@ -59,7 +59,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
             _draw_panel(panel, chosen)
             panel.set_title(architectures[column])
             panel.xaxis.set_tick_params(labelbottom=True)
-        axes[row, 0].set_ylabel(f"{family}\nShare of examples" if family else "Share of examples")
+        axes[row, 0].set_ylabel(f"{family!s}\nShare of examples".lstrip())
     figure.supxlabel("Memorisation", fontsize=plt.rcParams["axes.labelsize"])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2)

@@ -1,5 +1,6 @@
 """One look for all figures, and files whose bytes depend on their content only."""
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,7 +57,5 @@ def save(figure: Figure, pdf: Path, png: Path) -> None:
     stamps = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
     for path in (pdf, png):
         kind = path.suffix[1:]
-        write_atomically(
-            path, lambda file, kind=kind: figure.savefig(file, format=kind, dpi=DPI, metadata=stamps[kind])
-        )
+        write_atomically(path, partial(figure.savefig, format=kind, dpi=DPI, metadata=stamps[kind]))
     plt.close(figure)

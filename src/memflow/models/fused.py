@@ -33,8 +33,6 @@ class FusedLinear(nn.Module):
 
 def conv3x3(in_channels: int, out_channels: int, stride: int, fuse: int) -> nn.Conv2d:
     """M 3x3 convolutions without bias, He-initialised over the incoming connections (He et al. 2015)."""
-    conv = nn.Conv2d(
-        fuse * in_channels, fuse * out_channels, 3, stride=stride, padding=1, bias=False, groups=fuse
-    )
+    conv = nn.Conv2d(fuse * in_channels, fuse * out_channels, 3, stride=stride, padding=1, bias=False, groups=fuse)
     nn.init.kaiming_normal_(conv.weight)
     return conv

@@ -1,5 +1,6 @@
 """A multi-layer perceptron with ReLU on the flattened image."""
 
+import itertools
 import math
 
 import torch
@@ -15,9 +16,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: list[int], fuse: int) -> None:
         super().__init__()
         self.fuse = fuse
-        self.layers = nn.ModuleList(
-            FusedLinear(inputs, outputs, fuse) for inputs, outputs in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(FusedLinear(inputs, outputs, fuse) for inputs, outputs in itertools.pairwise(sizes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = images.unflatten(1, (self.fuse, -1)).flatten(2)

@@ -22,14 +22,16 @@ def describe(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarra
     -------
     float64[5]
         As named by :data:`NAMES`: shares at or below 0.1, between, and at or above 0.9; Sarle's coefficient
-        ``(skewness² + 1) / kurtosis`` (above 5/9, the uniform distribution's, it hints at two modes; NaN for a constant);
-        Hartigan's dip statistic (Hartigan & Hartigan 1985; its p-value is trivial at these sizes).
+        ``(skewness² + 1) / kurtosis`` (above 5/9, the uniform distribution's, it hints at two modes; NaN for a
+        constant); Hartigan's dip statistic (Hartigan & Hartigan 1985; its p-value is trivial at these sizes).
     """
     if weights is None:
         sample, weights = values, np.full(len(values), 1 / max(len(values), 1))
     else:
         order = np.argsort(values, kind="stable")
-        sample = np.repeat(values[order], np.diff(np.rint(np.cumsum(weights[order]) * DIP_SAMPLE), prepend=0).astype(int))
+        sample = np.repeat(
+            values[order], np.diff(np.rint(np.cumsum(weights[order]) * DIP_SAMPLE), prepend=0).astype(int)
+        )
     low, high = weights[values <= LOW + 1e-9].sum(), weights[values >= HIGH - 1e-9].sum()
     mean = weights @ values
     second, third, fourth = (weights @ (values - mean) ** power for power in (2, 3, 4))

@@ -1,8 +1,8 @@
 """The distribution of true scores behind noisy counts.
 
-A score estimated from few runs is smeared: a histogram of estimates has too little mass near 0 and 1 and too much in the
-middle. The nonparametric maximum-likelihood mixture (Kiefer & Wolfowitz 1956; Laird 1978) is the distribution of (in-,
-out-of-sample accuracy) on a grid under which the observed counts are most likely, if counts are binomial. Balanced
+A score estimated from few runs is smeared: a histogram of estimates has too little mass near 0 and 1 and too much
+in the middle. The nonparametric maximum-likelihood mixture (Kiefer & Wolfowitz 1956; Laird 1978) is the
+distribution of (in-, out-of-sample accuracy) on a grid under which the observed counts are most likely, if counts are binomial. Balanced
 counts vary less than that (docs/decisions/0001-balanced-design.md), so that the correction errs on the sharp side.
 """
 
@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 ACC_IN = np.linspace(0, 1, 21)
 ACC_OUT = np.linspace(0, 1, 41)
-SCORES = np.round(ACC_IN[:, None] - ACC_OUT, 9).ravel()  # float64[861]: the score at each grid point
+SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[861]: the score at each grid point
 TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
 MAX_ITERATIONS = 2000
 
@@ -37,7 +37,7 @@ def observe(k_in: np.ndarray, n_in: np.ndarray, k_out: np.ndarray, n_out: np.nda
     """Collect the distinct patterns of int64[n] counts."""
     patterns, count = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0, return_counts=True)
     k_in, n_in, k_out, n_out = (column[:, None] for column in patterns.T)
-    log_in, log_out = binom.logpmf(k_in, n_in, ACC_IN), binom.logpmf(k_out, n_out, ACC_OUT)
+    log_in, log_out = (np.asarray(binom.logpmf(*counts)) for counts in ((k_in, n_in, ACC_IN), (k_out, n_out, ACC_OUT)))
     log_joint = (log_in[:, :, None] + log_out[:, None, :]).reshape(len(count), -1)
     return Observed(np.exp(log_joint - log_joint.max(axis=1, keepdims=True)), count)
 

@@ -11,13 +11,14 @@ from torch import nn
 from torch.optim.sgd import sgd  # the class torch.optim.SGD wraps this function, and imports 2 s of compiler
 
 from memflow import registry, rng
-from memflow.data.prepared import Dataset, Split
+from memflow.data.prepared import Dataset
 from memflow.training import schedules
 from memflow.training.batches import Images, epoch_order
 from memflow.training.device import autocast, prepare_device
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
 NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
+
 
 def learn(
     spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, report: Callable[[float], None]
@@ -49,7 +50,7 @@ def learn(
     device = prepare_device(recipe["precision"])
     train = Images(dataset, dataset.train, recipe["augment"], device)
     test = Images(dataset, dataset.test, NO_AUGMENTATION, device)
-    network = initialise(spec, dataset, seeds).to(device, memory_format=torch.channels_last)
+    network = initialise(spec, dataset, seeds).to(device).to(memory_format=torch.channels_last)
     momentum: list[torch.Tensor | None] = [None for _ in network.parameters()]
     steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
     evaluated, records = evaluated_epochs(recipe), []
@@ -59,7 +60,7 @@ def learn(
             records.append(_evaluate(network, train, test, masks, recipe))
         report((epoch + 1) / recipe["epochs"])
     parameters = sum(parameter.numel() for parameter in network.parameters()) // len(seeds)
-    return {**_stack(evaluated, records), "parameters": np.int64(parameters)}
+    return {**_stack(evaluated, records), "parameters": np.array(parameters)}
 
 
 def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Module:
@@ -102,7 +103,7 @@ def _train_epoch(
     steps: int,
 ) -> None:
     network.train()
-    parameters = list(network.parameters())
+    parameters: list[torch.Tensor] = list(network.parameters())
     batch = recipe["batch_size"]
     order = np.stack([epoch_order(mask, seed, epoch, steps * batch) for mask, seed in zip(masks, seeds, strict=True)])
     draws = np.stack([rng.raw("augmentation", (seed, epoch), steps * batch) for seed in seeds])
@@ -176,5 +177,7 @@ def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def _stack(evaluated: list[int], records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Records of the evaluated epochs as one outcome, runs first."""
-    outcome = {name: np.stack([r[name] for r in records], axis=1) for name in ("train_correct", "test_correct", "losses")}
+    outcome = {
+        name: np.stack([r[name] for r in records], axis=1) for name in ("train_correct", "test_correct", "losses")
+    }
     return {"epochs": np.array(evaluated, dtype=np.int32), **outcome, "log_odds": records[-1]["log_odds"]}
