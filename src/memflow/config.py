@@ -107,7 +107,7 @@ class Study:
                 "script": f"workflow/scripts/{figure}.py",
                 "dataset": dataset,
                 "architectures": self.drawn(),
-                "families": self.families,
+                "families": list(self.families.values()),  # in the order of the config
                 "references": self.references,
                 "memorised_at": self.config["memorised_at"],
             }

@@ -15,22 +15,8 @@ ROOT = Path(__file__).parent
 PACKAGE = ROOT.name
 
 # How a result is asked for, found, written down and talked about; none of it can change a result's content.
-BOUNDARY = frozenset(
-    f"{PACKAGE}{name}"
-    for name in (
-        "",
-        ".cli",
-        ".config",
-        ".digest",
-        ".errors",
-        ".files",
-        ".log",
-        ".progress",
-        ".provenance",
-        ".registry",
-        ".validation",
-    )
-)
+OUTSIDE = "cli config digest errors files log progress provenance registry validation"
+BOUNDARY = frozenset({PACKAGE, *(f"{PACKAGE}.{name}" for name in OUTSIDE.split())})
 
 
 class DigestError(InputError):

@@ -81,15 +81,16 @@ def _explain(error: ValidationError) -> str:
     """One line: the key, the value, what is allowed, and the closest valid name."""
     key = ".".join(map(str, error.absolute_path)) or "the config"
     expected: Any = error.validator_value
+    given: Any = error.instance
     schema: Any = error.schema
     if error.validator == "oneOf":
         return _explain_choice(error, key)
     if error.validator == "additionalProperties":
         known = list(schema.get("properties", {}))
-        unknown = [name for name in error.instance if name not in known]
+        unknown = [name for name in given if name not in known]
         return "; ".join(f"{key}: unknown key {name!r}{closest(name, known)}" for name in unknown)
     if error.validator == "required":
-        missing = [name for name in expected if name not in error.instance]
+        missing = [name for name in expected if name not in given]
         return f"{key}: missing {', '.join(map(repr, missing))}"
     allowed = {
         "enum": "one of {}",
@@ -103,8 +104,8 @@ def _explain(error: ValidationError) -> str:
     }.get(str(error.validator))
     if allowed is None:
         return f"{key}: {error.message}"
-    hint = closest(error.instance, expected) if error.validator == "enum" else ""
-    return f"{key} is {error.instance!r}; it must be {allowed.format(expected)}{hint}"
+    hint = closest(given, expected) if error.validator == "enum" else ""
+    return f"{key} is {given!r}; it must be {allowed.format(expected)}{hint}"
 
 
 def _explain_choice(error: ValidationError, key: str) -> str:

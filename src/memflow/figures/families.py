@@ -9,7 +9,7 @@ def panels(spec: dict[str, Any]) -> dict[str, list[str]]:
     """Titles of the families and their architectures, smallest first; one untitled panel where there is no family."""
     if not spec["families"]:
         return {"": [name for name in spec["architectures"] if name not in spec["references"]]}
-    return {family["title"]: family["architectures"] for family in spec["families"].values()}
+    return {family["title"]: family["architectures"] for family in spec["families"]}
 
 
 def add_families(numbers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:

@@ -43,7 +43,9 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
                     chosen = numbers[(numbers["quantity"] == quantity) & (numbers["examples"] == group)]
                     _draw_curve(axes[row, column], chosen, family, LINES[quantity], style.COLOURS[group])
         axes[0, column].set_title(family)
+        sizes = numbers.loc[numbers["family"] == family, "parameters"].unique()
         axes[-1, column].set(xscale="log", xlabel="Parameters")
+        axes[-1, column].set_xticks(sizes, [style.count(size) for size in sizes])
         axes[-1, column].xaxis.set_minor_locator(NullLocator())
     for row, label in enumerate(ROWS):
         axes[row, 0].set_ylabel(label)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from memflow.figures import style
 from memflow.figures.families import add_families
@@ -73,7 +73,7 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
     axes.stairs(raw["value"], edges, fill=True, color=style.COLOURS["raw"], label=SERIES["raw"])
     axes.stairs(corrected["value"], edges, color=style.COLOURS["corrected"], label=SERIES["corrected"], baseline=None)
     axes.set(yscale="log", ylim=(2e-4, 1.5), xlim=(edges[0], edges[-1]), xticks=[0, 0.25, 0.5, 0.75, 1])
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     statistics = chosen[chosen["series"] == "corrected"].set_index("quantity")["value"]
     axes.text(
         0.97,

@@ -52,6 +52,14 @@ def apply() -> None:
     )
 
 
+def count(number: float) -> str:
+    """A large number for a tick label: 850, 1.2k, 3.4M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.2g}{unit}"
+    return f"{number:.0f}"
+
+
 def save(figure: Figure, pdf: Path, png: Path) -> None:
     """Write a figure without dates or version stamps, atomically."""
     stamps = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}

@@ -1,8 +1,9 @@
 """The distribution of true scores behind noisy counts.
 
 A score estimated from few runs is smeared: a histogram of estimates has too little mass near 0 and 1 and too much
-in the middle. The nonparametric maximum-likelihood mixture (Kiefer & Wolfowitz 1956; Laird 1978) is the
-distribution of (in-, out-of-sample accuracy) on a grid under which the observed counts are most likely, if counts are binomial. Balanced
+in the middle.
+The nonparametric maximum-likelihood mixture (Kiefer & Wolfowitz 1956; Laird 1978) is the distribution of the in- and
+out-of-sample accuracies, on a grid, under which the observed counts are most likely if they are binomial. Balanced
 counts vary less than that (docs/decisions/0001-balanced-design.md), so that the correction errs on the sharp side.
 """
 

@@ -1,0 +1,161 @@
+import json
+import shutil
+
+import pytest
+import yaml
+from helpers import block_spec, noise_images, tiny_config
+
+from memflow import cli
+from memflow.config import Study
+from memflow.data import prepared
+
+VERBS = {
+    "config": "check a config file",
+    "summary": "say what a finished study found",
+    "prepare": "load a dataset",
+    "train": "train one block of seeds",
+    "count": "merge blocks into counts",
+    "score": "turn counts into score tables",
+}
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must fail; returns its message on stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        assert end.value.code == 1
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        assert said.out == ""
+        return said.err
+
+    return run
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(tiny_config()))
+    return path
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Arguments of a small ``train`` command whose dataset exists."""
+    prepared.save(noise_images(), tmp_path / "data.npz")
+    arguments = {"spec": json.dumps(block_spec("mlp"))}
+    arguments |= {name: tmp_path / file for name, file in (("dataset", "data.npz"), ("output", "block-0.npz"))}
+    arguments["log"] = tmp_path / "logs" / "block-0.log"
+    return lambda **changes: ["train", *(part for k, v in (arguments | changes).items() for part in (f"--{k}", v))]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_says_what_it_does(verb, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([verb, "--help"])
+    assert end.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert VERBS[verb].lower() in said.lower()
+
+
+def test_the_help_lists_every_verb_and_how_to_run_a_study(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert "snakemake --cores all" in said
+    assert [verb for verb in VERBS if f"\n    {verb} " not in said] == []
+
+
+def test_the_help_of_a_rules_verb_says_how_to_see_its_calls(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "snakemake --dry-run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["train"]])
+def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "usage: memflow" in capsys.readouterr().err
+
+
+def test_config_prints_the_file_with_every_default(config_file, capsys):
+    cli.main(["config", str(config_file)])
+    assert yaml.safe_load(capsys.readouterr().out) == Study(tiny_config()).config
+
+
+def test_config_refuses_a_wrong_file_with_the_reason(config_file, refused):
+    config_file.write_text(config_file.read_text().replace("seeds:", "seedz:"))
+    said = refused("config", config_file)
+    assert said.startswith("memflow config: the config is wrong:")
+    assert "did you mean 'seeds'?" in said
+
+
+def test_config_and_summary_name_a_path_that_does_not_exist(tmp_path, refused):
+    assert "no config file" in refused("config", tmp_path / "absent.yaml")
+    assert f"{tmp_path} holds no finished study" in refused("summary", tmp_path)
+
+
+def test_train_writes_block_sidecar_and_log(train, tmp_path, capsys):
+    cli.main([str(argument) for argument in train()])
+    assert (tmp_path / "block-0.npz").is_file()
+    assert (tmp_path / "block-0.npz.prov.json").is_file()
+    logged = (tmp_path / "logs" / "block-0.log").read_text()
+    assert "4/4 models" in logged
+    assert "4/4 models" in capsys.readouterr().err
+
+
+def test_code_that_changed_since_planning_is_refused_and_nothing_is_written(train, tmp_path, refused):
+    said = refused(*train(spec=json.dumps(block_spec("mlp") | {"code": "0" * 16})))
+    assert said.startswith("memflow train: the code of stage 'runs' changed between planning and running")
+    assert said.strip() in "memflow train: " + (tmp_path / "logs" / "block-0.log").read_text()
+    assert not (tmp_path / "block-0.npz").exists()
+
+
+def test_a_damaged_dataset_is_refused_on_the_terminal_and_in_the_log(train, tmp_path, refused):
+    (tmp_path / "data.npz").write_bytes(b"no dataset")
+    said = refused(*train())
+    assert "data.npz is not a readable prepared dataset" in said
+    logged = (tmp_path / "logs" / "block-0.log").read_text()
+    assert said.removeprefix("memflow train: ") in logged
+    assert "Traceback" not in logged
+
+
+def test_a_dataset_that_does_not_exist_is_refused_by_name(train, tmp_path, refused):
+    assert "absent.npz" in refused(*train(dataset=tmp_path / "absent.npz"))
+
+
+def test_count_and_score_refuse_inputs_without_sidecar(tmp_path, refused):
+    study = Study(tiny_config(block_size=8))
+    data, block, counts = (tmp_path / name for name in ("data.npz", "block-0.npz", "counts.npz"))
+    prepared.save(noise_images(), data)
+    shutil.copy(data, block)
+    spec = json.dumps(study.counts_spec("digits", "mlp", "one-hot"))
+    said = refused("count", "--spec", spec, "--dataset", data, "--blocks", block, "--output", counts)
+    assert "block-0.npz has no sidecar" in said
+    spec = json.dumps(study.scores_spec())
+    said = refused("score", "--spec", spec, "--counts", counts, "--output", tmp_path / "scores.parquet")
+    assert "counts.npz has no sidecar" in said
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(train, tmp_path):
+    spec = block_spec("mlp")
+    del spec["design"]
+    with pytest.raises(KeyError, match="design"):
+        cli.main([str(argument) for argument in train(spec=json.dumps(spec))])
+    logged = (tmp_path / "logs" / "block-0.log").read_text()
+    assert "Traceback" in logged
+    assert "KeyError: 'design'" in logged
+
+
+def test_a_later_job_in_the_same_process_does_not_log_to_an_earlier_file(train, tmp_path):
+    cli.main([str(argument) for argument in train()])
+    first = (tmp_path / "logs" / "block-0.log").read_text()
+    cli.main([str(argument) for argument in train(output=tmp_path / "again.npz", log=tmp_path / "again.log")])
+    assert (tmp_path / "logs" / "block-0.log").read_text() == first
+    assert "4/4 models" in (tmp_path / "again.log").read_text()
