@@ -32,28 +32,30 @@ def describe(folder: Path) -> str:
 
 
 def _dataset(numbers: pd.DataFrame) -> list[str]:
-    lines = [f"{numbers['dataset'].iloc[0]}:"]
+    runs = numbers["runs"].max()
+    lines = [f"{numbers['dataset'].iloc[0]}: mean memorisation, and examples memorised, over {runs} runs each"]
     for family, members in numbers.groupby("family", sort=False):
         lines.append(f"  {family}")
         for architecture, rows in members.groupby("architecture", sort=False):
-            lines += [f"    {architecture:<20} {_examples(rows)}{_flagged(rows)}"]
+            lines += _architecture(str(architecture), rows)
     return lines
 
 
-def _examples(rows: pd.DataFrame) -> str:
-    groups = [name for name in rows["examples"].unique() if name != "all"] or ["all"]
+def _architecture(name: str, rows: pd.DataFrame) -> list[str]:
+    """One line for each group of examples, and one for what the reader must be warned of."""
+    groups = [group for group in rows["examples"].unique() if group != "all"] or ["all"]
     values = rows.set_index(["examples", "quantity"])
-    parts = []
+    lines = []
     for group in groups:
         mean, memorised = values.loc[(group, "memorisation")], values.loc[(group, "memorised")]
-        name = "" if group == "all" else f"{group}s: "
-        parts.append(
-            f"{name}mean memorisation {mean['value']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}], "
-            f"{memorised['value']:.0f} of {memorised['n_examples']:.0f} memorised"
+        lines.append(
+            f"    {name:<18} {'' if group == 'all' else group + 's':<15} {mean['value']:.3f} "
+            f"[{mean['low']:.3f}, {mean['high']:.3f}]   {memorised['value']:4.0f} of {memorised['n_examples']:.0f}"
         )
-    return "; ".join(parts)
-
-
-def _flagged(rows: pd.DataFrame) -> str:
-    flagged, runs = rows["runs_not_converged"].iloc[0], rows["runs"].iloc[0]
-    return f" ({flagged} of {runs} runs below the in-sample target)" if flagged else ""
+        name = ""
+    flagged, undefined = rows["runs_not_converged"].iloc[0], rows["examples_without_score"].iloc[0]
+    if flagged:
+        lines.append(f"{'':23}flagged: {flagged} of {rows['runs'].iloc[0]} runs are below the in-sample target")
+    if undefined:
+        lines.append(f"{'':23}{undefined} examples were never held out, or never trained on, and have no score")
+    return lines

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from memflow import counts, provenance
 from memflow.counts import Counts
-from memflow.files import sha256, write_atomically, write_csv
+from memflow.files import write_atomically, write_csv
 from memflow.statistics.proportions import newcombe
 from memflow.summary import histogram as distribution
 from memflow.summary import summarise
@@ -37,7 +37,8 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`).
     """
     started = provenance.now()
-    merged_from = provenance.read(counts_path)["definition"]
+    record = provenance.read(counts_path)
+    merged_from = record["definition"]
     merged = counts.load(counts_path)
     table = score_table(merged, spec["confidence"])
     metadata = {
@@ -59,6 +60,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "parameters": merged.parameters,
         "runs": len(merged.converged),
         "runs_not_converged": int((~merged.converged).sum()),
+        "examples_without_score": metadata["undefined"],
     }
     statistics = summarise(merged, confidence=spec["confidence"], memorised_at=spec["memorised_at"])
     write_csv(summary, statistics.assign(**runs))
@@ -66,7 +68,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
     provenance.write(
         [output, epochs, summary, histogram],
         {**spec, "counts": merged_from},
-        inputs={counts_path: sha256(counts_path)},
+        inputs={counts_path: record["outputs"][counts_path.name]},
         started=started,
         details={"summary": metadata},
     )

@@ -32,7 +32,9 @@ def main() -> None:
 def run(folder: Path, configfile: str) -> Path:
     """Run a study in a copy of the project; its results folder."""
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".venv", ".git", ".snakemake", "results"))
-    subprocess.run(["snakemake", "--cores", "all", "--quiet", "all", "--configfile", configfile], cwd=folder, check=True)
+    subprocess.run(
+        ["snakemake", "--cores", "all", "--quiet", "all", "--configfile", configfile], cwd=folder, check=True
+    )
     return folder / "results"
 
 

@@ -48,6 +48,16 @@ def test_noise_in_both_accuracies_is_removed():
     assert spread == pytest.approx(truth.var(), abs=noise / 2)
 
 
+@pytest.mark.parametrize("acc_in", [0.98, 0.93, 0.77])
+def test_accuracies_between_grid_points_do_not_shift_the_scores(acc_in):
+    acc_out = np.random.default_rng(0).beta(2, 0.4, 1437)
+    scores, observed = simulated(np.full(1437, acc_in), acc_out, seed=0)
+    corrected = mixture.fit(observed) @ mixture.SCORES
+    # Four standard errors of the mean of 1,437 estimates given the true scores.
+    noise = (acc_in * (1 - acc_in) / N_IN + acc_out * (1 - acc_out) / N_OUT).mean()
+    assert corrected == pytest.approx((acc_in - acc_out).mean(), abs=4 * (noise / 1437) ** 0.5)
+
+
 def test_weights_are_a_distribution():
     _, observed = simulated(np.full(500, 0.97), np.random.default_rng(0).beta(2, 0.5, 500), seed=1)
     weights = mixture.fit(observed)
@@ -93,7 +103,8 @@ def test_a_grid_point_is_its_score():
 
 
 def test_the_start_hardly_matters():
-    _, observed = simulated(np.ones(1000), np.repeat([0.9, 0.3], 500), seed=4)
-    cold = mixture.fit(observed)
-    warm = mixture.fit(observed, start=mixture.fit(simulated(np.ones(1000), np.repeat([0.9, 0.3], 500), seed=5)[1]))
+    acc_out = np.repeat([0.95, 0.3], 500)
+    _, observed = simulated(np.ones(1000), acc_out, seed=4)
+    _, similar = simulated(np.ones(1000), acc_out, seed=5)
+    cold, warm = mixture.fit(observed), mixture.fit(observed, start=mixture.fit(similar))
     assert np.allclose(describe(mixture.SCORES, cold)[:3], describe(mixture.SCORES, warm)[:3], atol=0.01)

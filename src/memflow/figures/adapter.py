@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from memflow import config, log, provenance
 from memflow.figures import style
-from memflow.files import sha256, write_csv
+from memflow.files import write_csv
 
 Tables = dict[str, pd.DataFrame]
 
@@ -50,6 +50,7 @@ def main(
         started = provenance.now()
         config.check_code(arguments.spec)
         files = {kind: getattr(arguments, kind) for kind in inputs}
+        inputs = {path: provenance.read(path)["outputs"][path.name] for paths in files.values() for path in paths}
         tables = {kind: _read(paths, arguments.spec["architectures"]) for kind, paths in files.items()}
         numbers = table(arguments.spec, tables)
         write_csv(arguments.csv, numbers)
@@ -58,7 +59,7 @@ def main(
         provenance.write(
             [arguments.pdf, arguments.png, arguments.csv],
             arguments.spec,
-            inputs={path: sha256(path) for paths in files.values() for path in paths},
+            inputs=read,
             started=started,
         )
 
