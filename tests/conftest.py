@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from memflow.counts import Counts
 from memflow.data.prepared import Dataset, Split, duplicate_groups
 
-
 # The same examples every time, and no limit on the time that one takes: the machine may be busy.
 settings.register_profile("memflow", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("memflow")

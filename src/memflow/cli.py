@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import yaml
 
 from memflow import config, log
-from memflow.errors import InputError
 
 DESCRIPTION = """\
 memflow measures which training examples an image classifier memorises.
@@ -31,15 +29,8 @@ The rules of the workflow call this with --spec, the document of all that determ
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb; a wrong input ends with status 1 and its message."""
     parsed = _parser().parse_args(arguments)
-    with log.to(parsed.log):
-        try:
-            parsed.run(parsed)
-        except InputError as error:
-            print(f"memflow {parsed.verb}: {error}", file=sys.stderr)
-            if parsed.log:
-                with parsed.log.open("a") as file:
-                    file.write(f"{error}\n")
-            sys.exit(1)
+    with log.job(parsed.log):
+        parsed.run(parsed)
 
 
 def _parser() -> argparse.ArgumentParser:

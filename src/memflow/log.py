@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from memflow.errors import InputError
+
+log = logging.getLogger("memflow")  # other packages' chatter is not progress
+
 
 @contextmanager
-def to(path: Path | None) -> Iterator[None]:
-    """Log to stderr and, if given, to a file; an exception is logged with its traceback in the file, then raised."""
-    root = logging.getLogger("memflow")  # other packages' chatter is not progress
+def job(path: Path | None) -> Iterator[None]:
+    """Log what happens inside to stderr and, if given, to a file.
+
+    An :class:`InputError` ends the process with its message and status 1; any other exception is raised, with its
+    traceback in the file too.
+    """
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
@@ -18,17 +25,18 @@ def to(path: Path | None) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root.setLevel(logging.INFO)
+    log.setLevel(logging.INFO)
     for handler in handlers:
-        root.addHandler(handler)
+        log.addHandler(handler)
     try:
         yield
+    except InputError as error:
+        log.error("memflow: %s", error)
+        sys.exit(1)
     except Exception:
-        if path:
-            record = logging.LogRecord(__name__, logging.ERROR, __file__, 0, "failed", None, sys.exc_info())
-            handlers[-1].emit(record)
+        log.exception("memflow failed")
         raise
     finally:
         for handler in handlers:
-            root.removeHandler(handler)
+            log.removeHandler(handler)
             handler.close()

@@ -1,5 +1,6 @@
 import logging
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def counted(outcome, masks, group_size, groups):
 
 
 def blocks_of(edges):
-    return [range(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [range(start, stop) for start, stop in pairwise(edges)]
 
 
 def equal(one, other):
@@ -78,7 +79,7 @@ def test_counts_are_those_of_a_plain_loop(case):
                 by_epoch[side][epoch, run // group_size % 2, i] += outcome["train_correct"][run, epoch, i]
     expected |= {f"epoch_correct_{side}": total for side, total in by_epoch.items()}
     tested = outcome["test_correct"][:, -1].reshape(groups, group_size, -1)
-    expected["correct_test"] = np.array([[sum(run[j] for run in group) for j in range(tested.shape[2])] for group in tested])
+    expected["correct_test"] = np.array([[sum(outcomes) for outcomes in group.T] for group in tested])
     for name, values in expected.items():
         assert np.array_equal(found[name], values), name
 

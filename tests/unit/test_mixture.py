@@ -51,7 +51,7 @@ def test_noise_in_both_accuracies_is_removed():
 @pytest.mark.parametrize("acc_in", [0.98, 0.93, 0.77])
 def test_accuracies_between_grid_points_do_not_shift_the_scores(acc_in):
     acc_out = np.random.default_rng(0).beta(2, 0.4, 1437)
-    scores, observed = simulated(np.full(1437, acc_in), acc_out, seed=0)
+    _, observed = simulated(np.full(1437, acc_in), acc_out, seed=0)
     corrected = mixture.fit(observed) @ mixture.SCORES
     # Four standard errors of the mean of 1,437 estimates given the true scores.
     noise = (acc_in * (1 - acc_in) / N_IN + acc_out * (1 - acc_out) / N_OUT).mean()
@@ -93,7 +93,7 @@ def test_patterns_are_distinct_counts_with_their_likelihood():
     assert sorted(observed.count.tolist()) == [1, 1, 2]
     patterns = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0)
     for row, (ki, ni, ko, no) in zip(observed.likelihood, patterns, strict=True):
-        expected = np.array([binom.pmf(ki, ni, p) * binom.pmf(ko, no, q) for p in mixture.ACC_IN for q in mixture.ACC_OUT])
+        expected = np.outer(binom.pmf(ki, ni, mixture.ACC_IN), binom.pmf(ko, no, mixture.ACC_OUT)).ravel()
         assert np.allclose(row, expected / expected.max())
 
 

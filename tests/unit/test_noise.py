@@ -40,7 +40,8 @@ def test_other_classes_are_equally_likely():
 def test_every_example_is_equally_likely_to_change():
     labels = labels_of(20, 4)
     changed = sum(noise.symmetric(labels, 4, Fraction(1, 4), seed) != labels for seed in range(2000))
-    assert abs(changed / 2000 - 0.25).max() < 4.5 * (0.25 * 0.75 / 2000) ** 0.5  # 20 binomials within 4.5 standard errors
+    # 20 binomials, each within 4.5 standard errors
+    assert abs(changed / 2000 - 0.25).max() < 4.5 * (0.25 * 0.75 / 2000) ** 0.5
 
 
 def test_noise_is_that_of_the_first_release():

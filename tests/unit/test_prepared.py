@@ -57,7 +57,10 @@ def test_the_fingerprint_covers_every_part(make_dataset):
         {"label_noise": ~dataset.label_noise},
         {"original_label": (dataset.original_label + 1) % 3},
         {"duplicate_group": np.zeros_like(dataset.duplicate_group)},
-        {"train": replace(train, images=train.images.reshape(-1, 1, 2, 1)), "test": replace(test, images=test.images.reshape(-1, 1, 2, 1))},
+        {
+            name: replace(part, images=part.images.reshape(-1, 1, 2, 1))
+            for name, part in (("train", train), ("test", test))
+        },
         {"train": replace(train, index=train.index.astype(np.int64))},
     ]
     fingerprints = {dataset.fingerprint, *(rebuilt(dataset, **change).fingerprint for change in changed)}

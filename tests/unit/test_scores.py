@@ -1,14 +1,16 @@
 import json
 from dataclasses import fields, replace
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from memflow import provenance, scores
+from memflow import counts, provenance, scores, subsets
 from memflow.files import write_npz
 from memflow.statistics.proportions import newcombe
+from memflow.training.outcomes import pack
 
 COLUMNS = [
     "index",
@@ -169,7 +171,8 @@ def test_reliability_is_the_share_of_variance_that_is_not_noise(simulate):
     truth, noise = acc_out.var(), (acc_out * (1 - acc_out)).mean()
     for name, runs in (("split_half", 15), ("reliability", 30)):
         expected = truth / (truth + noise / runs)
-        assert found[name] == pytest.approx(expected, abs=4 * (1 - expected**2) / 4000**0.5)  # four standard errors of r
+        # four standard errors of a correlation
+        assert found[name] == pytest.approx(expected, abs=4 * (1 - expected**2) / 4000**0.5)
 
 
 def test_reliability_foretells_the_correlation_with_other_runs(simulate):
@@ -198,16 +201,22 @@ def test_opposite_halves_have_a_reliability_of_at_least_minus_1_or_none(simulate
     assert found["reliability"] is None or found["reliability"] >= -1
 
 
-def test_the_mean_score_is_the_gap_between_weighted_accuracies_of_the_runs():
+def test_the_mean_score_is_the_gap_between_weighted_accuracies_of_the_runs(simulate):
     # Where every example is held out equally often, the mean score follows from the accuracies of the runs alone.
     random = np.random.default_rng(0)
-    masks = np.stack([np.roll([True] * 3 + [False] * 2, shift) for shift in range(5)])[:, np.arange(12) % 5]
-    correct = random.random((5, 12)) < 0.6
-    acc_in, acc_out = ([run[mask].mean() for run, mask in zip(correct, which, strict=True)] for which in (masks, ~masks))
-    gap = np.average(acc_in, weights=masks.sum(axis=1)) - np.average(acc_out, weights=(~masks).sum(axis=1))
-    score = (correct & masks).sum(axis=0) / 3 - (correct & ~masks).sum(axis=0) / 2
-    assert len(set(masks.sum(axis=1))) > 1  # sizes differ: the weights matter
-    assert score.mean() == pytest.approx(gap)
+    masks = subsets.masks("balanced", Fraction(3, 5), range(20), np.arange(13))
+    outcome = {
+        "epochs": np.array([1]),
+        "train_correct": random.random((20, 1, 13)) < 0.6,
+        "test_correct": random.random((20, 1, 50)) < 0.6,
+    }
+    found = counts.count(pack(outcome, masks), masks, 50, 5, 0)
+    table = scores.score_table(replace(simulate(np.ones(13), np.ones(13), groups=4, ratio=(3, 5)), **found), 0.95)
+    acc_in, acc_out = found["accuracy"][:, 0, 0], found["accuracy"][:, 0, 1]
+    size = masks.sum(axis=1)
+    assert len(set(size)) > 1  # sizes differ: the weights matter
+    gap = np.average(acc_in, weights=size) - np.average(acc_out, weights=13 - size)
+    assert table["memorisation"].mean() == pytest.approx(gap, abs=1e-6)  # accuracies are float32
 
 
 def test_tables_come_back_from_parquet_as_they_were_written(merged, tmp_path):

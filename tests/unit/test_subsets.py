@@ -82,7 +82,7 @@ def test_each_balanced_run_is_a_uniform_subset(n, ratio):
     for size in range(n + 1):
         chance = hypergeom.pmf(size - minigroups * (b - a), b, rest, b - a) / comb(n, size)
         if chance > 0:
-            expected |= {held_out: groups * chance for held_out in combinations(range(n), size)}
+            expected |= dict.fromkeys(combinations(range(n), size), groups * chance)
     for run in range(b):
         found = dict.fromkeys(expected, 0)
         for mask in drawn[:, run]:

@@ -46,11 +46,11 @@ def main(
     for kind in ("pdf", "png", "csv", "log"):
         parser.add_argument(f"--{kind}", type=Path, required=True)
     arguments = parser.parse_args()
-    with log.to(arguments.log):
+    with log.job(arguments.log):
         started = provenance.now()
         config.check_code(arguments.spec)
         files = {kind: getattr(arguments, kind) for kind in inputs}
-        inputs = {path: provenance.read(path)["outputs"][path.name] for paths in files.values() for path in paths}
+        hashes = {path: provenance.read(path)["outputs"][path.name] for paths in files.values() for path in paths}
         tables = {kind: _read(paths, arguments.spec["architectures"]) for kind, paths in files.items()}
         numbers = table(arguments.spec, tables)
         write_csv(arguments.csv, numbers)
@@ -59,7 +59,7 @@ def main(
         provenance.write(
             [arguments.pdf, arguments.png, arguments.csv],
             arguments.spec,
-            inputs=read,
+            inputs=hashes,
             started=started,
         )
 
