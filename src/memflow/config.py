@@ -119,9 +119,9 @@ class Study:
         return [name for name, entry in self.architectures.items() if entry["model"] in registry.LEARNERS]
 
     def drawn(self) -> list[str]:
-        """Architectures that stand in a figure: members of a family, and references."""
+        """Architectures that stand in a figure: members of a family (all where there is none), and references."""
         members = [name for family in self.families.values() for name in family["architectures"]]
-        return list(dict.fromkeys(members + self.references))
+        return list(dict.fromkeys((members or list(self.architectures)) + self.references))
 
     def _dataset_entry(self, dataset: str) -> Spec:
         return {key: value for key, value in self.datasets[dataset].items() if key != "augment"}
@@ -146,6 +146,8 @@ def read(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no config file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path} as a config: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(config, dict):

@@ -5,6 +5,7 @@ module and of everything in memflow that it imports, directly or not, at the top
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 from pathlib import Path
@@ -72,7 +73,9 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
 def _path(name: str) -> Path:
     """File of a module or script."""
     if name.endswith(".py"):
-        return ROOT.parents[1] / name
+        if (ROOT.parents[1] / name).is_file():
+            return ROOT.parents[1] / name
+        raise DigestError(f"no script {name}")
     if name == PACKAGE or name.startswith(f"{PACKAGE}."):
         base = ROOT.parent.joinpath(*name.split("."))
         for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -81,7 +84,9 @@ def _path(name: str) -> Path:
     else:
         import importlib.util
 
-        spec = importlib.util.find_spec(name)
+        spec = None
+        with contextlib.suppress(ModuleNotFoundError):  # of a parent package
+            spec = importlib.util.find_spec(name)
         if spec and spec.origin and Path(spec.origin).is_file():
             return Path(spec.origin)
     raise DigestError(f"no module {name!r}: check the name, and that its folder is on PYTHONPATH")

@@ -39,7 +39,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as an uncompressed ``.npz``, atomically. NumPy stamps every member with one fixed date."""
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    ordered = {
+        name: np.asarray(array, order="C") for name, array in arrays.items()
+    }  # else the bytes tell how it was made
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **ordered))
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

@@ -15,8 +15,7 @@ log = logging.getLogger("memflow")  # other packages' chatter is not progress
 def job(path: Path | None) -> Iterator[None]:
     """Log what happens inside to stderr and, if given, to a file.
 
-    An :class:`InputError` ends the process with its message and status 1; any other exception is raised, with its
-    traceback in the file too.
+    An error ends the process with status 1: an :class:`InputError` with its message, any other with its traceback.
     """
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -35,7 +34,7 @@ def job(path: Path | None) -> Iterator[None]:
         sys.exit(1)
     except Exception:
         log.exception("memflow failed")
-        raise
+        sys.exit(1)
     finally:
         for handler in handlers:
             log.removeHandler(handler)

@@ -115,7 +115,8 @@ def reliability(merged: Counts) -> dict[str, float | None]:
     -------
     dict
         ``split_half`` (Pearson) and ``reliability`` (stepped up to all runs by Spearman and Brown, ``2r / (1 + r)``);
-        None where a half has no variance.
+        None
+        where a half has no variance, the second also where the halves disagree (r ≤ 0).
     """
     parity = np.arange(merged.n_groups) % 2
     even, odd = merged.memorisation(np.stack([parity == 0, parity == 1]))
@@ -123,7 +124,7 @@ def reliability(merged: Counts) -> dict[str, float | None]:
     if both.sum() < 2 or even[both].std() == 0 or odd[both].std() == 0:
         return {"split_half": None, "reliability": None}
     r = float(np.corrcoef(even[both], odd[both])[0, 1])
-    return {"split_half": r, "reliability": 2 * r / (1 + r)}
+    return {"split_half": r, "reliability": 2 * r / (1 + r) if r > 0 else None}
 
 
 def _scored(

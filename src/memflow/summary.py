@@ -59,9 +59,8 @@ def histogram(counts: Counts) -> pd.DataFrame:
     """
     part = counts.select(populations(counts)["all"])
     everything = np.ones(counts.n_groups, dtype=np.int64)
-    raw = np.histogram(np.clip(part.memorisation(everything), BINS[0], None) + 1e-9, BINS)[0] / part.n_examples
-    weights = mixture.fit(_observe(part, everything))
-    corrected = np.histogram(np.clip(mixture.SCORES, BINS[0], None) + 1e-9, BINS, weights=weights)[0]
+    raw = _bin(part.memorisation(everything)) / part.n_examples
+    corrected = _bin(mixture.SCORES, mixture.fit(_observe(part, everything)))
     return pd.DataFrame({"bin_low": BINS[:-1], "bin_high": BINS[1:], "raw": raw, "corrected": corrected})
 
 
@@ -73,6 +72,11 @@ def populations(counts: Counts) -> dict[str, np.ndarray]:
     if not counts.label_noise.any():
         return {"all": scored}
     return {"all": scored, "clean label": scored & ~counts.label_noise, "flipped label": scored & counts.label_noise}
+
+
+def _bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Number, or weight, per bin; 1e-9 keeps a score that rounding put just below an edge on its right side."""
+    return np.histogram(np.clip(scores + 1e-9, BINS[0], BINS[-1]), BINS, weights=weights)[0]
 
 
 def _means(part: Counts) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -40,17 +41,19 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
-    if errors:
-        raise ConfigError("the config is wrong:\n" + "\n".join(f"  - {_explain(error)}" for error in errors))
+    _refuse([*map(_explain, errors), *_not_finite(config, "")])
     filled = _fill(config, schema, schema)
-    problems = list(_inconsistencies(filled))
-    if problems:
-        raise ConfigError("the config is wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    _refuse(list(_inconsistencies(filled)))
     filled["ratio"] = str(Fraction(str(filled["ratio"])))
     for entry in filled["datasets"].values():
         if "label_noise" in entry:
             entry["label_noise"]["fraction"] = str(Fraction(str(entry["label_noise"]["fraction"])))
     return filled
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ConfigError("the config is wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
@@ -65,7 +68,7 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
         value = {**{k: s["default"] for k, s in _defaults(properties, root)}, **value}
         other = schema.get("additionalProperties", {})
         return {key: _fill(item, properties.get(key, other) or {}, root) for key, item in value.items()}
-    return copy.deepcopy(value)
+    return int(value) if schema.get("type") == "integer" else copy.deepcopy(value)  # 8.0 is the integer 8
 
 
 def _defaults(properties: dict[str, Any], root: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -130,12 +133,40 @@ def closest(name: object, known: list[str]) -> str:
     return f" ({guess}allowed: {', '.join(known)})"
 
 
+def _not_finite(value: Any, key: str) -> Iterator[str]:
+    """Numbers that YAML can hold and a schema lets pass: .nan and .inf."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _not_finite(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key} is {value}; it must be a finite number"
+
+
 def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
     """What a schema cannot say: names that must exist, numbers that must fit together."""
-    ratio = Fraction(str(config["ratio"]))
-    if not 0 < ratio < 1:
-        yield f"ratio is {config['ratio']}; it must lie strictly between 0 and 1"
-        return
+    shares = {"ratio": config["ratio"]}
+    for name, entry in config["datasets"].items():
+        if "label_noise" in entry:
+            shares[f"datasets.{name}.label_noise.fraction"] = entry["label_noise"]["fraction"]
+    outside = [key for key, share in shares.items() if not 0 < Fraction(str(share)) < 1]
+    yield from (f"{key} is {shares[key]}; it must lie strictly between 0 and 1" for key in outside)
+    if "ratio" not in outside:
+        yield from _seed_problems(config, Fraction(str(config["ratio"])))
+    for name, entry in config["datasets"].items():
+        if entry["source"] not in registry.DATASETS:
+            yield f"datasets.{name}.source is {entry['source']!r}{closest(entry['source'], list(registry.DATASETS))}"
+    for name, recipe in config["recipes"].items():
+        yield from _recipe_problems(f"recipes.{name}", recipe, config["block_size"])
+    for name, entry in config["architectures"].items():
+        if "recipe" in entry and entry["recipe"] not in config["recipes"]:
+            hint = closest(entry["recipe"], list(config["recipes"]))
+            yield f"architectures.{name}.recipe is {entry['recipe']!r}{hint}"
+        if entry["model"] == "cifar-resnet" and (entry["depth"] - 2) % 6:
+            yield f"architectures.{name}.depth is {entry['depth']}; it must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."
+    yield from _family_problems(config)
+
+
+def _seed_problems(config: dict[str, Any], ratio: Fraction) -> Iterator[str]:
     seeds, block = config["seeds"], config["block_size"]
     group = ratio.denominator if config["design"] == "balanced" else 1
     if block % group:
@@ -147,21 +178,17 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
         yield f"seeds is {seeds}; it must be a multiple of block_size ({block})"
     if seeds < 2 * group:
         yield f"seeds is {seeds}; intervals need at least two groups of {group} runs"
-    for name, entry in config["datasets"].items():
-        if entry["source"] not in registry.DATASETS:
-            yield f"datasets.{name}.source is {entry['source']!r}{closest(entry['source'], list(registry.DATASETS))}"
-    for name, recipe in config["recipes"].items():
-        yield from _recipe_problems(f"recipes.{name}", recipe, block)
-    for name, entry in config["architectures"].items():
-        if "recipe" in entry and entry["recipe"] not in config["recipes"]:
-            hint = closest(entry["recipe"], list(config["recipes"]))
-            yield f"architectures.{name}.recipe is {entry['recipe']!r}{hint}"
-        if entry["model"] == "cifar-resnet" and (entry["depth"] - 2) % 6:
-            yield f"architectures.{name}.depth is {entry['depth']}; it must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."
+
+
+def _family_problems(config: dict[str, Any]) -> Iterator[str]:
+    titles: dict[str, str] = {}
     for name, family in config["families"].items():
         for member in family["architectures"]:
             if member not in config["architectures"]:
                 yield f"families.{name}.architectures names {member!r}{closest(member, list(config['architectures']))}"
+        other = titles.setdefault(family["title"], name)
+        if other != name:
+            yield f"families.{name}.title is {family['title']!r}, as is that of {other}; titles must differ"
 
 
 def _recipe_problems(key: str, recipe: dict[str, Any], block: int) -> Iterator[str]:

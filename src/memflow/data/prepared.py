@@ -93,7 +93,7 @@ def load(path: Path) -> Dataset:
     Raises
     ------
     DatasetError
-        If the file is no prepared dataset, is damaged, or its content does not match its fingerprint.
+        If the file is missing, is no prepared dataset, is damaged, or its content does not match its fingerprint.
     """
     try:
         with np.load(path) as file:
@@ -108,7 +108,7 @@ def load(path: Path) -> Dataset:
         )
         recorded = str(arrays["fingerprint"])
     except FileNotFoundError:
-        raise
+        raise DatasetError(f"there is no prepared dataset {path}") from None
     except Exception as error:
         raise DatasetError(f"{path} is not a readable prepared dataset ({error}); delete it and run again") from error
     if recorded != dataset.fingerprint:

@@ -56,7 +56,7 @@ def count(number: float) -> str:
     """A large number for a tick label: 850, 1.2k, 3.4M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if number >= size:
-            return f"{number / size:.2g}{unit}"
+            return f"{number / size:.{0 if number >= 10 * size else 1}f}{unit}"
     return f"{number:.0f}"
 
 

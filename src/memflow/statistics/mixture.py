@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-ACC_IN = np.linspace(0, 1, 21)
-ACC_OUT = np.linspace(0, 1, 41)
-SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[861]: the score at each grid point
+# Grids are even in arcsin(sqrt(p)), the scale on which a proportion's noise is the same everywhere: dense near 0 and 1.
+ACC_IN = np.sin(np.linspace(0, np.pi / 2, 31)) ** 2
+ACC_OUT = np.sin(np.linspace(0, np.pi / 2, 41)) ** 2
+SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[1271]: the score at each grid point
 TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
 MAX_ITERATIONS = 2000
 
@@ -25,7 +26,7 @@ class Observed:
 
     Attributes
     ----------
-    likelihood : float64[patterns, 861]
+    likelihood : float64[patterns, 1271]
         Of each pattern at each grid point, up to a factor per pattern.
     count : int64[patterns]
     """
@@ -49,12 +50,12 @@ def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
     Parameters
     ----------
     observed : Observed
-    start : float64[861], optional
+    start : float64[1271], optional
         Weights to start from; uniform without.
 
     Returns
     -------
-    float64[861]
+    float64[1271]
         Adding to 1; :data:`SCORES` gives the score of each.
     """
     share = observed.count / observed.count.sum()

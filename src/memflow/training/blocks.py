@@ -46,7 +46,9 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
     dataset = prepared.load(dataset_path)
     definition = {**spec, "fingerprint": dataset.fingerprint}
     seeds, masks = range(*spec["seeds"]), block_masks(spec, dataset, range(*spec["seeds"]))
-    partial = output.with_name(f"{output.name}.partial") / hashlib.sha256(as_text(definition).encode()).hexdigest()[:16]
+    conditions = {**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]}
+    identity = hashlib.sha256(as_text({**definition, **conditions}).encode()).hexdigest()[:16]
+    partial = output.with_name(f"{output.name}.partial") / identity
     units = _train_units(spec, dataset, masks, seeds, partial, label=" ".join(output.with_suffix("").parts[-4:]))
     write_npz(output, {"seeds": np.array(seeds), **join(units)})
     provenance.write(
@@ -54,7 +56,7 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
         definition,
         inputs={dataset_path: sha256(dataset_path)},
         started=started,
-        bit_conditions={**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]},
+        bit_conditions=conditions,
         details={"masks": [subsets.mask_hash(mask) for mask in masks]},
     )
     shutil.rmtree(partial.parent, ignore_errors=True)
@@ -89,6 +91,6 @@ def _read_unit(path: Path) -> dict[str, np.ndarray] | None:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         log.warning("%s is damaged and will be trained again", path)
         return None
