@@ -17,7 +17,10 @@ settings.load_profile("memflow")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--oracle-sets", type=int, default=200, help="independent sets of 400 masks per design in the oracle test"
+        "--oracle-sets",
+        type=int,
+        default=200,
+        help="sets of 400 masks per design in the oracle test; its tolerances are for 200 or more",
     )
 
 

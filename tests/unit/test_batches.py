@@ -75,7 +75,9 @@ def test_training_images_are_normalised_per_channel_and_test_images_by_the_same_
     train = Images(dataset, dataset.train, PLAIN, CPU).plain(slice(None))
     assert train.mean((0, 2, 3)).abs().max() < 1e-5
     assert (train.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5
-    swapped = Images(dataset, Split(dataset.train.images[:5], dataset.train.labels[:5], dataset.train.index[:5]), PLAIN, CPU)
+    swapped = Images(
+        dataset, Split(dataset.train.images[:5], dataset.train.labels[:5], dataset.train.index[:5]), PLAIN, CPU
+    )
     assert torch.equal(swapped.plain(slice(None)), train[:5])
 
 

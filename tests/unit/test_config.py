@@ -15,6 +15,7 @@ from memflow.validation import ConfigError
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+in_a_list = pytest.mark.xfail(strict=True, reason="bug: validation does not look inside lists")
 FAMILIES = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
 RECIPES = {"short": RECIPE, "long": RECIPE | {"epochs": 20}}
 NOISE = {"source": "digits", "label_noise": {"fraction": "1/20"}}
@@ -79,7 +80,7 @@ WRONG = [
         ["recipes.short.schedule: unknown key 'warmup'", "did you mean 'warmup_epochs'?"],
     ),
     ("design", "balancd", ["design is 'balancd'", "did you mean 'balanced'?", "allowed: balanced, iid"]),
-    ("subset_unit", "examples", ["subset_unit is 'examples'", "did you mean 'example'?", "duplicate_group"]),
+    ("subset_unit", "examples", ["subset_unit is 'examples'", "did you mean 'example'?", "allowed: example, group"]),
     ("recipes.short.precision", "bf_16", ["recipes.short.precision is 'bf_16'", "did you mean 'bf16'?", "fp32"]),
     (
         "recipes.short.schedule",
@@ -126,7 +127,11 @@ WRONG = [
     ("seeds", 6, ["seeds is 6", "a multiple of block_size (4)"]),
     ("recipes.short.fuse", 3, ["recipes.short.fuse is 3", "block_size (4) must be a multiple of it"]),
     ("architectures.resnet.depth", 18, ["architectures.resnet.depth is 18", "6n + 2: 8, 14, 20"]),
-    ("recipes.short.augment", {"crop": 1, "translate": 2}, ["recipes.short.augment", "crop and translate", "choose one"]),
+    (
+        "recipes.short.augment",
+        {"crop": 1, "translate": 2},
+        ["recipes.short.augment", "crop and translate", "choose one"],
+    ),
     (
         "recipes.short.schedule",
         {"shape": "cosine", "warmup_epochs": 2},
@@ -142,7 +147,9 @@ def test_a_wrong_value_is_refused_with_key_value_allowed_values_and_closest_name
     assert [part for part in said if part not in str(error.value)] == []
 
 
-@pytest.mark.parametrize("key", ["seeds", "study", "datasets.digits.source", "recipes.short.epochs", "architectures.mlp.hidden"])
+@pytest.mark.parametrize(
+    "key", ["seeds", "study", "datasets.digits.source", "recipes.short.epochs", "architectures.mlp.hidden"]
+)
 def test_a_missing_key_is_named_with_its_place(key):
     place, _, name = key.rpartition(".")
     with pytest.raises(ConfigError, match=f"{place or 'the config'}: missing '{name}'"):
@@ -210,7 +217,9 @@ def test_every_default_of_the_schema_is_a_valid_value():
     assert [key for key, schema in wanted if not schemas[key].is_valid(schema["default"])] == []
 
 
-@pytest.mark.parametrize("path", [PROJECT / "config.yaml", *sorted(PROJECT.glob("studies/*.yaml"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [PROJECT / "config.yaml", *sorted(PROJECT.glob("studies/*.yaml"))], ids=lambda p: p.name
+)
 def test_the_studies_of_the_project_are_valid_and_complete_in_themselves(path):
     study = Study(config.read(path))
     assert specs(study)
@@ -218,7 +227,9 @@ def test_the_studies_of_the_project_are_valid_and_complete_in_themselves(path):
 
 
 def test_defaults_are_filled_in_at_every_level():
-    filled = Study({key: value for key, value in tiny_config(seeds=100).items() if key not in ("ratio", "block_size")}).config
+    filled = Study(
+        {key: value for key, value in tiny_config(seeds=100).items() if key not in ("ratio", "block_size")}
+    ).config
     assert (filled["ratio"], filled["block_size"], filled["design"], filled["families"]) == ("7/10", 50, "balanced", {})
     recipe = filled["recipes"]["short"]
     assert (recipe["momentum"], recipe["weight_decay"], recipe["precision"]) == (0.9, 5e-4, "fp32")
@@ -323,15 +334,13 @@ print(*sorted(heavy & sys.modules.keys()))
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
-# --- known gaps, see the report -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("recipes.short.learning_rate", float("nan")),
         ("recipes.short.learning_rate", float("inf")),
         ("datasets.noisy.label_noise.fraction", "3/2"),
+        pytest.param("recipes.short.schedule", {"shape": "step", "milestones": [float("nan")]}, marks=in_a_list),
         ("families.twin", {"title": "Sizes", "architectures": ["mlp"]}),
     ],
 )
@@ -350,6 +359,11 @@ def test_a_whole_number_written_with_a_point_is_refused_or_means_the_same(key):
     except ConfigError:
         return
     assert specs(study) == specs(Study(full_config()))
+
+
+@in_a_list
+def test_a_whole_number_in_a_list_is_treated_alike():
+    assert changed_specs(full_config(), changed("architectures.mlp.hidden", [8.0])) == set()
 
 
 def test_a_config_path_that_is_a_folder_is_refused(tmp_path):

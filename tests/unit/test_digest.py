@@ -158,7 +158,10 @@ def test_a_users_own_module_is_covered_with_what_it_imports_from_the_package(wri
     assert digest("my_networks:build") != before
 
 
-@pytest.mark.parametrize("target", ["memflow.no_such_module", "no_such_module:build", "no_such_package.module:build"])
+@pytest.mark.parametrize(
+    "target",
+    ["memflow.no_such_module", "no_such_module:build", "no_such_package.module:build"],
+)
 def test_a_module_that_does_not_exist_is_named(target):
     with pytest.raises(DigestError, match=target.partition(":")[0]):
         digest(target)
@@ -179,7 +182,14 @@ def test_the_code_of_a_run_is_its_training_and_nothing_that_comes_after():
     covered = set(closure(*RUNS, "memflow.models.resnet:build"))
     training = {f"memflow.training.{name}" for name in ("blocks", "sgd", "batches", "schedules", "device", "outcomes")}
     assert training | {"memflow.subsets", "memflow.rng", "memflow.data.prepared", "memflow.models.fused"} <= covered
-    later = ("memflow.counts", "memflow.scores", "memflow.summary", "memflow.figures", "memflow.statistics", "memflow.cli")
+    later = (
+        "memflow.counts",
+        "memflow.scores",
+        "memflow.summary",
+        "memflow.figures",
+        "memflow.statistics",
+        "memflow.cli",
+    )
     assert [name for name in covered if name.startswith(later)] == []
 
 

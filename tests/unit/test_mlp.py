@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from memflow.models.mlp import build
 def ordinary(network, sizes):
     """The same network made of torch's own layers."""
     layers = []
-    for layer, (inputs, outputs) in zip(network.layers, zip(sizes, sizes[1:], strict=False), strict=True):
+    for layer, (inputs, outputs) in zip(network.layers, pairwise(sizes), strict=True):
         linear = nn.Linear(inputs, outputs)
         linear.load_state_dict(layer.state_dict())
         layers += [linear, nn.ReLU()]

@@ -6,7 +6,10 @@ from memflow import provenance
 from memflow.config import Study
 from memflow.data import digits, prepare, prepared
 
-DATASETS = {"plain": {"source": "digits"}, "noisy": {"source": "digits", "label_noise": {"fraction": "1/20", "seed": 3}}}
+DATASETS = {
+    "plain": {"source": "digits"},
+    "noisy": {"source": "digits", "label_noise": {"fraction": "1/20", "seed": 3}},
+}
 STUDY = Study(tiny_config(datasets=DATASETS))
 
 

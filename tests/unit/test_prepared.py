@@ -99,8 +99,8 @@ def test_another_npz_is_refused_by_name(tmp_path):
         prepared.load(tmp_path / "d.npz")
 
 
-def test_a_missing_file_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(DatasetError, match=r"there is no prepared dataset .*d\.npz"):
         prepared.load(tmp_path / "d.npz")
 
 

@@ -33,7 +33,9 @@ def learn(spec, dataset, masks=None, seeds=SEEDS):
 
 
 def same(one, other, run=slice(None)):
-    return all(np.array_equal(one[name][run], other[name][run]) for name in ("train_correct", "test_correct", "log_odds"))
+    return all(
+        np.array_equal(one[name][run], other[name][run]) for name in ("train_correct", "test_correct", "log_odds")
+    )
 
 
 def trained_with_torch(spec, dataset, mask, seed):
@@ -62,7 +64,10 @@ def trained_with_torch(spec, dataset, mask, seed):
     network.eval()
     plain = {"crop": 0, "translate": 0, "flip": False}
     with torch.no_grad():
-        return [network(Images(dataset, split, plain, CPU).plain(slice(None)))[:, 0] for split in (dataset.train, dataset.test)]
+        return [
+            network(Images(dataset, split, plain, CPU).plain(slice(None)))[:, 0]
+            for split in (dataset.train, dataset.test)
+        ]
 
 
 @pytest.fixture(scope="module", params=["mlp", "resnet"])
@@ -90,7 +95,9 @@ def test_other_momenta_are_those_of_torch_too(dataset, momentum):
     mask = half_masks(dataset, seeds)
     logits, _ = trained_with_torch(spec, dataset, mask[0], 2)
     losses = F.cross_entropy(logits, torch.from_numpy(dataset.train.labels).long(), reduction="none")
-    assert learn(spec, dataset, mask, seeds)["losses"][0, -1, 0] == pytest.approx(losses[mask[0]].mean().item(), abs=1e-4)
+    assert learn(spec, dataset, mask, seeds)["losses"][0, -1, 0] == pytest.approx(
+        losses[mask[0]].mean().item(), abs=1e-4
+    )
 
 
 def test_losses_are_mean_cross_entropies_inside_outside_and_on_the_test_split(trained, dataset):

@@ -111,6 +111,17 @@ def test_examples_without_a_score_are_in_no_population(counts):
     assert histogram(part)["raw"].sum() == pytest.approx(1)
 
 
+def test_a_population_without_any_score_does_not_stop_the_others(counts):
+    n_out, correct_out = counts.n_out.copy(), counts.correct_out.copy()
+    n_out[:, counts.label_noise] = correct_out[:, counts.label_noise] = 0
+    part = replace(counts, n_out=n_out, correct_out=correct_out)
+    rows = summarise(part, confidence=0.95, memorised_at=MEMORISED_AT)
+    assert rows.query("examples == 'all' and quantity == 'memorisation'")["n_examples"].tolist() == [240]
+    nothing = rows.query("examples == 'flipped label'")
+    assert (nothing["n_examples"] == 0).all()
+    assert nothing["value"].isna().all()
+
+
 def test_a_histogram_holds_every_score_once(counts):
     bins = histogram(counts)
     assert bins["raw"].sum() == pytest.approx(1)
