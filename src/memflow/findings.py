@@ -25,7 +25,11 @@ def describe(folder: Path) -> str:
         raise InputError(f"{folder} holds no finished study (no figures/*/mean_memorisation.csv); run snakemake first")
     lines = [f"What study {folder.name!r} found", ""]
     for path in tables:
-        lines += [*_dataset(pd.read_csv(path).fillna({"family": ""})), f"  figures: {path.parent}/", ""]
+        lines += [
+            *_dataset(pd.read_csv(path, dtype={"family": "str"}).fillna({"family": ""})),
+            f"  figures: {path.parent}/",
+            "",
+        ]
     lines += [f"Scores of every example, with intervals: {folder}/scores/<dataset>/<architecture>/<method>.parquet"]
     lines += [f"Start with: {tables[0].with_suffix('.png')}"]
     return "\n".join(lines)

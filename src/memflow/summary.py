@@ -36,14 +36,17 @@ def summarise(counts: Counts, *, confidence: float, memorised_at: float) -> pd.D
     """
     n_test = counts.correct_test.shape[1]
     rows = _rows("all", ["acc_test"], bootstrap(counts.n_groups, _test_accuracy(counts), confidence), n_test)
+    names = [*MEANS, *THRESHOLDED, *(f"{name}_corrected" for name in THRESHOLDED)]
     for examples, where in populations(counts).items():
-        part = counts.select(where)
-        limits = [
-            bootstrap(counts.n_groups, _means(part), confidence),
-            jackknife(counts.n_groups, _raw(part, memorised_at), confidence),
-            jackknife(counts.n_groups, _corrected(part, memorised_at), confidence),
-        ]
-        names = [*MEANS, *THRESHOLDED, *(f"{name}_corrected" for name in THRESHOLDED)]
+        if where.any():
+            part = counts.select(where)
+            limits = [
+                bootstrap(counts.n_groups, _means(part), confidence),
+                jackknife(counts.n_groups, _raw(part, memorised_at), confidence),
+                jackknife(counts.n_groups, _corrected(part, memorised_at), confidence),
+            ]
+        else:
+            limits = [np.full((3, len(names)), np.nan)]
         rows += _rows(examples, names, np.concatenate(limits, axis=1), int(where.sum()))
     return pd.DataFrame(rows)
 

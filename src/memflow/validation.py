@@ -68,6 +68,8 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
         value = {**{k: s["default"] for k, s in _defaults(properties, root)}, **value}
         other = schema.get("additionalProperties", {})
         return {key: _fill(item, properties.get(key, other) or {}, root) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, schema.get("items", {}), root) for item in value]
     return int(value) if schema.get("type") == "integer" else copy.deepcopy(value)  # 8.0 is the integer 8
 
 
@@ -138,6 +140,9 @@ def _not_finite(value: Any, key: str) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _not_finite(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _not_finite(item, f"{key}.{position}")
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{key} is {value}; it must be a finite number"
 

@@ -13,11 +13,15 @@ import numpy as np
 from scipy.stats import binom
 
 # Grids are even in arcsin(sqrt(p)), the scale on which a proportion's noise is the same everywhere: dense near 0 and 1.
-ACC_IN = np.sin(np.linspace(0, np.pi / 2, 31)) ** 2
+ACC_IN = np.sin(np.linspace(0, np.pi / 2, 61)) ** 2
 ACC_OUT = np.sin(np.linspace(0, np.pi / 2, 41)) ** 2
-SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[1271]: the score at each grid point
+SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[2501]: the score at each grid point
 TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
 MAX_ITERATIONS = 2000
+PRUNE_EVERY, NEGLIGIBLE = (
+    25,
+    1e-9,
+)  # iterations, and the weight below which a grid point is given up: it only shrinks on
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Observed:
 
     Attributes
     ----------
-    likelihood : float64[patterns, 1271]
+    likelihood : float64[patterns, 2501]
         Of each pattern at each grid point, up to a factor per pattern.
     count : int64[patterns]
     """
@@ -50,22 +54,28 @@ def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
     Parameters
     ----------
     observed : Observed
-    start : float64[1271], optional
+    start : float64[2501], optional
         Weights to start from; uniform without.
 
     Returns
     -------
-    float64[1271]
+    float64[2501]
         Adding to 1; :data:`SCORES` gives the score of each.
     """
     share = observed.count / observed.count.sum()
     weights = np.full(len(SCORES), 1 / len(SCORES)) if start is None else (start + 1e-6) / (start + 1e-6).sum()
-    previous = -np.inf
-    for _ in range(MAX_ITERATIONS):
-        density = observed.likelihood @ weights
-        weights = weights * (observed.likelihood.T @ (share / density))
+    active, likelihood = np.arange(len(SCORES)), observed.likelihood
+    part, previous = weights, -np.inf
+    for iteration in range(MAX_ITERATIONS):
+        density = likelihood @ part
+        part = part * (likelihood.T @ (share / density))
         loglikelihood = float(share @ np.log(density))
         if loglikelihood - previous < TOLERANCE:
             break
         previous = loglikelihood
+        if iteration % PRUNE_EVERY == PRUNE_EVERY - 1:
+            kept = part > NEGLIGIBLE
+            active, likelihood, part = active[kept], likelihood[:, kept], part[kept]
+    weights = np.zeros(len(SCORES))
+    weights[active] = part / part.sum()
     return weights
