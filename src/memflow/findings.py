@@ -39,7 +39,7 @@ def _dataset(numbers: pd.DataFrame) -> list[str]:
     runs = numbers["runs"].max()
     lines = [f"{numbers['dataset'].iloc[0]}: mean memorisation, and examples memorised, over {runs} runs each"]
     for family, members in numbers.groupby("family", sort=False):
-        lines.append(f"  {family}")
+        lines += [f"  {family!s}"] if family else []
         for architecture, rows in members.groupby("architecture", sort=False):
             lines += _architecture(str(architecture), rows)
     return lines

@@ -110,7 +110,9 @@ def differences(found: Any, expected: Any, key: str = "") -> list[str]:
         return [
             line
             for name in names
-            for line in differences(found.get(name), expected.get(name), f"{key}.{name}" if key else name)
+            for line in differences(
+                found.get(name, "missing"), expected.get(name, "missing"), f"{key}.{name}" if key else name
+            )
         ]
     return [] if found == expected else [f"{key} is {found!r}, expected {expected!r}"]
 

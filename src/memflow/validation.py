@@ -3,6 +3,7 @@
 import copy
 import difflib
 import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -110,6 +111,8 @@ def _explain(error: ValidationError) -> str:
     if allowed is None:
         return f"{key}: {error.message}"
     hint = closest(given, expected) if error.validator == "enum" else ""
+    if error.validator == "type" and isinstance(given, str) and re.fullmatch(r"[-+\d.]+[eE][-+]?\d+", given):
+        hint = " (YAML takes it for text: write a point before the e and a sign after it, such as 1.0e-1)"
     return f"{key} is {given!r}; it must be {allowed.format(expected)}{hint}"
 
 
@@ -130,7 +133,7 @@ def _explain_choice(error: ValidationError, key: str) -> str:
 
 def closest(name: object, known: list[str]) -> str:
     """`` (did you mean …? allowed: …)`` for a name that is not among the known ones."""
-    match = difflib.get_close_matches(str(name), known, n=1)
+    match = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
     guess = f"did you mean {match[0]!r}? " if match else ""
     return f" ({guess}allowed: {', '.join(known)})"
 

@@ -33,7 +33,9 @@ def test_sarle_is_undefined_for_a_constant():
 
 
 def test_shares_count_their_limits_in_the_tails():
-    scores = [-0.2, 0, 0.1, 1 - 0.9, 0.11, 0.5, 0.89, 0.9, 0.7 + 0.2, 1]  # 1 - .9 and .7 + .2 are off by one bit
+    scores = [-0.2, 0, 0.1, 0.8 - 0.7, 0.11, 0.5, 0.89, 0.9, 0.7 + 0.2, 1]
+    assert 0.8 - 0.7 > 0.1  # by one bit, as in .9 > .7 + .2
+    assert 0.9 > 0.7 + 0.2
     found = named(scores)
     assert found["share_low"] == pytest.approx(0.4)
     assert found["share_middle"] == pytest.approx(0.3)

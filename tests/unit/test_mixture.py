@@ -49,15 +49,13 @@ def test_noise_in_both_accuracies_is_removed():
     assert spread == pytest.approx(truth.var(), abs=noise / 2)
 
 
-@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("times", [1, 4, 10])  # K = 100, 400, 1,000
 @pytest.mark.parametrize("acc_in", [0.995, 0.98, 0.93, 0.77])
 def test_the_grid_does_not_shift_the_scores(acc_in, times):
     acc_out = np.random.default_rng(0).beta(2, 0.4, 1437)
-    _, observed = simulated(np.full(1437, acc_in), acc_out, seed=0, times=times)
+    scores, observed = simulated(np.full(1437, acc_in), acc_out, seed=0, times=times)
     corrected = mixture.fit(observed) @ mixture.SCORES
-    # Four standard errors of the mean of 1,437 estimates given the true scores.
-    noise = (acc_in * (1 - acc_in) / N_IN + acc_out * (1 - acc_out) / N_OUT).mean() / times
-    assert corrected == pytest.approx((acc_in - acc_out).mean(), abs=4 * (noise / 1437) ** 0.5)
+    assert corrected == pytest.approx(scores.mean(), abs=0.0015)  # noise has mean 0; a bin of the histogram is .05 wide
 
 
 def test_weights_are_a_distribution():

@@ -94,9 +94,9 @@ def test_differences_name_dotted_keys_with_both_values():
     found = {"recipe": {"epochs": 3, "fuse": 1}, "ratio": "7/10", "old": 1}
     expected = {"recipe": {"epochs": 4, "fuse": 1}, "ratio": "7/10", "seeds": [0, 2]}
     assert differences(found, expected) == [
-        "old is 1, expected None",
+        "old is 1, expected 'missing'",
         "recipe.epochs is 3, expected 4",
-        "seeds is None, expected [0, 2]",
+        "seeds is 'missing', expected [0, 2]",
     ]
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from helpers import block_spec, half_masks, noise_images
 
 from memflow import rng
+from memflow.errors import InputError
 from memflow.training import schedules, sgd
 from memflow.training.batches import Images, epoch_order
 
@@ -167,9 +168,14 @@ def test_an_evaluated_epoch_does_not_depend_on_what_else_is_evaluated(dataset):
         assert np.array_equal(often[name][:, 1:], seldom[name])
 
 
-@pytest.mark.parametrize(("n", "batch", "steps"), [(1437, 64, 15), (64, 64, 1), (70, 100, 1), (20, 7, 2)])
+@pytest.mark.parametrize(("n", "batch", "steps"), [(1437, 64, 15), (92, 64, 1), (20, 7, 2)])
 def test_every_run_takes_the_same_number_of_full_batches(n, batch, steps):
     assert sgd.steps_per_epoch({"batch_size": batch}, Fraction(7, 10), n) == steps
+
+
+def test_a_batch_larger_than_a_subset_is_refused():
+    with pytest.raises(InputError, match="batch_size is 64, but a subset has only 44 of the 64"):
+        sgd.steps_per_epoch({"batch_size": 64}, Fraction(7, 10), 64)
 
 
 def test_parameters_are_those_of_one_network(dataset):

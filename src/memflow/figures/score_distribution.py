@@ -72,7 +72,12 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
     edges = [*raw["bin_low"], raw["bin_high"].iloc[-1]]
     axes.stairs(raw["value"], edges, fill=True, color=style.COLOURS["raw"], label=SERIES["raw"])
     axes.stairs(corrected["value"], edges, color=style.COLOURS["corrected"], label=SERIES["corrected"], baseline=None)
-    axes.set(yscale="log", ylim=(2e-4, 1.5), xlim=(edges[0], edges[-1]), xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.set(
+        yscale="log",
+        ylim=(0.5 / chosen["n_examples"].max(), 1.5),
+        xlim=(edges[0], edges[-1]),
+        xticks=[0, 0.25, 0.5, 0.75, 1],
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     statistics = chosen[chosen["series"] == "corrected"].set_index("quantity")["value"]
     axes.text(

@@ -55,8 +55,8 @@ def apply() -> None:
 def count(number: float) -> str:
     """A large number for a tick label: 850, 1.2k, 3.4M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.{0 if number >= 10 * size else 1}f}{unit}"
+        if number >= 0.9995 * size:
+            return f"{number / size:.{0 if number >= 9.95 * size else 1}f}{unit}"
     return f"{number:.0f}"
 
 

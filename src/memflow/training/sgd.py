@@ -12,6 +12,7 @@ from torch.optim.sgd import sgd  # the class torch.optim.SGD wraps this function
 
 from memflow import registry, rng
 from memflow.data.prepared import Dataset
+from memflow.errors import InputError
 from memflow.training import schedules
 from memflow.training.batches import Images, epoch_order
 from memflow.training.device import autocast, prepare_device
@@ -78,7 +79,13 @@ def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Modul
 
 def steps_per_epoch(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
     """Full batches in one epoch: the same for every run, though subset sizes differ by a few examples."""
-    return max(1, int(ratio * n) // recipe["batch_size"])
+    size = int(ratio * n)
+    if size < recipe["batch_size"]:
+        raise InputError(
+            f"recipe.batch_size is {recipe['batch_size']}, but a subset has only {size} of the {n} training examples; "
+            "only full batches are used: choose a smaller one"
+        )
+    return size // recipe["batch_size"]
 
 
 def evaluated_epochs(recipe: dict[str, Any]) -> list[int]:
