@@ -35,7 +35,7 @@ lint: env        ## style, types, and the workflow's own lint
 	snakemake --lint
 
 oracle: env      ## the estimator against the exact scores of nearest neighbours, full size
-	pytest tests/integration/test_oracle.py --oracle-sets 1000
+	pytest tests/integration/test_oracle.py --oracle-sets 1000 --capture no
 
 reproduce: env   ## run the default study twice and compare every table and figure byte for byte
 	python tests/integration/reproduce.py

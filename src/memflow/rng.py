@@ -25,7 +25,14 @@ def raw(purpose: str, key: tuple[int | str, ...], size: int | tuple[int, ...]) -
     -------
     uint64[size]
         Uniform over all 64-bit integers.
+
+    Raises
+    ------
+    TypeError
+        If a part of the key is neither int nor str.
     """
+    if not all(type(part) in (int, str) for part in key):  # the repr of a NumPy integer would be another stream
+        raise TypeError(f"key is {key!r}; its parts must be int or str")
     philox_key = int.from_bytes(hashlib.sha256(repr((purpose, *key)).encode()).digest()[:16], "little")
     count = int(np.prod(size, dtype=np.int64))
     return np.asarray(np.random.Philox(key=philox_key).random_raw(count), dtype=np.uint64).reshape(size)

@@ -115,8 +115,7 @@ def reliability(merged: Counts) -> dict[str, float | None]:
     -------
     dict
         ``split_half`` (Pearson) and ``reliability`` (stepped up to all runs by Spearman and Brown, ``2r / (1 + r)``);
-        None
-        where a half has no variance, the second also where the halves disagree (r ≤ 0).
+        None where a half has no variance, the second also where the halves disagree (r ≤ 0).
     """
     parity = np.arange(merged.n_groups) % 2
     even, odd = merged.memorisation(np.stack([parity == 0, parity == 1]))

@@ -41,12 +41,14 @@ def masks(design: str, ratio: Fraction, seeds: range, units: np.ndarray) -> np.n
     Raises
     ------
     ValueError
-        If the design is unknown or the ratio is outside (0, 1).
+        If the design is unknown, the ratio is outside (0, 1), or the seeds are not consecutive.
     """
     if not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio}; it must lie strictly between 0 and 1")
     if design not in DESIGNS:
         raise ValueError(f"design is {design!r}; allowed: {', '.join(DESIGNS)}")
+    if seeds.step != 1 or not seeds:
+        raise ValueError(f"seeds is {seeds}; it must be a range of consecutive seeds")
     size = group_size(design, ratio)
     draw = _balanced_group if design == "balanced" else _iid_run
     unit_ids, unit_of_example = np.unique(units, return_inverse=True)

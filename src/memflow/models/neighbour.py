@@ -72,6 +72,8 @@ def _correct(train: Split, split: Split, masks: np.ndarray) -> np.ndarray:
 
 def _first_in_sample(order: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The first in-sample neighbour of each row, int[n]; looks at more neighbours until every row has one."""
+    if not mask.any():
+        raise ValueError("the subset is empty: there is no nearest in-sample neighbour")
     looked_at = 16
     while True:
         in_sample = mask[order[:, :looked_at]]

@@ -18,10 +18,8 @@ ACC_OUT = np.sin(np.linspace(0, np.pi / 2, 41)) ** 2
 SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[2501]: the score at each grid point
 TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
 MAX_ITERATIONS = 2000
-PRUNE_EVERY, NEGLIGIBLE = (
-    25,
-    1e-9,
-)  # iterations, and the weight below which a grid point is given up: it only shrinks on
+PRUNE_EVERY = 25  # iterations after which grid points of negligible weight are given up
+NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True)
