@@ -9,7 +9,7 @@ from memflow.data import digits
 def test_every_digit_is_in_exactly_one_split_with_its_official_index():
     source = load_digits()
     train, test, class_names = digits.load()
-    assert (len(train), len(test)) == (1437, 360)
+    assert (len(train), len(test)) == (1078, 719)
     assert np.array_equal(np.sort(np.concatenate([train.index, test.index])), np.arange(1797))
     for split in (train, test):
         assert (np.diff(split.index) > 0).all()
