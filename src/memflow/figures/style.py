@@ -63,6 +63,8 @@ def count(number: float) -> str:
 def save(figure: Figure, pdf: Path, png: Path) -> None:
     """Write a figure without dates or version stamps, atomically."""
     stamps = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, the same for both files
     for path in (pdf, png):
         kind = path.suffix[1:]
         write_atomically(path, partial(figure.savefig, format=kind, dpi=DPI, metadata=stamps[kind]))

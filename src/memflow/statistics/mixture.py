@@ -10,7 +10,7 @@ counts vary less than that (docs/decisions/0001-balanced-design.md), so that the
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import xlog1py, xlogy
 
 # Grids are even in arcsin(sqrt(p)), the scale on which a proportion's noise is the same everywhere: dense near 0 and 1.
 ACC_IN = np.sin(np.linspace(0, np.pi / 2, 61)) ** 2
@@ -41,7 +41,7 @@ def observe(k_in: np.ndarray, n_in: np.ndarray, k_out: np.ndarray, n_out: np.nda
     """Collect the distinct patterns of int64[n] counts."""
     patterns, count = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0, return_counts=True)
     k_in, n_in, k_out, n_out = (column[:, None] for column in patterns.T)
-    log_in, log_out = (np.asarray(binom.logpmf(*counts)) for counts in ((k_in, n_in, ACC_IN), (k_out, n_out, ACC_OUT)))
+    log_in, log_out = _log_likelihood(k_in, n_in, ACC_IN), _log_likelihood(k_out, n_out, ACC_OUT)
     log_joint = (log_in[:, :, None] + log_out[:, None, :]).reshape(len(count), -1)
     return Observed(np.exp(log_joint - log_joint.max(axis=1, keepdims=True)), count)
 
@@ -77,3 +77,8 @@ def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
     weights = np.zeros(len(SCORES))
     weights[active] = part / part.sum()
     return weights
+
+
+def _log_likelihood(k: np.ndarray, n: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Of k successes in n binomial trials, up to the binomial coefficient, which does not depend on p."""
+    return xlogy(k, p) + xlog1py(n - k, -p)

@@ -1,7 +1,7 @@
 """Intervals for the difference of two proportions."""
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 
 def wilson(successes: np.ndarray, trials: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -9,7 +9,7 @@ def wilson(successes: np.ndarray, trials: np.ndarray, confidence: float) -> tupl
 
     Centre ``(p + z²/2n) / (1 + z²/n)``, half-width ``z / (1 + z²/n) · sqrt(p(1 − p)/n + z²/4n²)`` (Wilson 1927).
     """
-    z = norm.ppf((1 + confidence) / 2)
+    z = ndtri((1 + confidence) / 2)
     p = successes / trials
     scale = 1 + z**2 / trials
     centre = (p + z**2 / (2 * trials)) / scale

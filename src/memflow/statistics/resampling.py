@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 
 from memflow import rng
 
@@ -33,7 +33,7 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float) -> np.ndarra
     """
     draws = rng.integers("group bootstrap", (groups,), (RESAMPLES, groups), groups)
     weights = np.stack([np.bincount(row, minlength=groups) for row in draws])
-    level = norm.cdf(t.ppf((1 - confidence) / 2, groups - 1) * np.sqrt(groups / (groups - 1)))
+    level = ndtr(stdtrit(groups - 1, (1 - confidence) / 2) * np.sqrt(groups / (groups - 1)))
     replicates = np.concatenate([statistic(part) for part in np.split(weights, RESAMPLES // 100)])
     value = statistic(np.ones((1, groups), dtype=np.int64))
     return np.concatenate([value, np.quantile(replicates, [level, 1 - level], axis=0)])
@@ -58,5 +58,5 @@ def jackknife(groups: int, statistic: Statistic, confidence: float) -> np.ndarra
     everything = np.ones(groups, dtype=np.int64)
     value = statistic(everything)
     left_out = np.stack([statistic(everything - one) for one in np.eye(groups, dtype=np.int64)])
-    margin = t.ppf((1 + confidence) / 2, groups - 1) * np.sqrt((groups - 1) * left_out.var(axis=0))
+    margin = stdtrit(groups - 1, (1 + confidence) / 2) * np.sqrt((groups - 1) * left_out.var(axis=0))
     return np.stack([value, value - margin, value + margin])
