@@ -14,7 +14,7 @@ from memflow.figures.families import add_families, panels
 QUANTITIES = ("memorisation", "memorised", "memorised_corrected", "acc_in", "acc_out", "acc_test")
 ROWS = {
     "Mean memorisation": ("memorisation",),
-    "Memorised examples (%)": ("memorised",),
+    "Memorised (%)": ("memorised",),
     "Accuracy": ("acc_in", "acc_out"),
 }
 LINES = {"memorisation": "-", "memorised": "-", "acc_in": "-", "acc_out": ":"}

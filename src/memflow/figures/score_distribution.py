@@ -83,8 +83,8 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
     axes.text(
         0.97,
         0.95,
-        f"score ≤ 0.1: {statistics['share_low']:.1%}\nscore ≥ 0.9: {statistics['share_high']:.1%}\n"
-        f"bimodality: {statistics['sarle']:.2f}",
+        f"noise-corrected\nscore ≤ 0.1: {statistics['share_low']:.1%}\nscore ≥ 0.9: {statistics['share_high']:.1%}\n"
+        f"Sarle: {statistics['sarle']:.2f}",
         transform=axes.transAxes,
         ha="right",
         va="top",
