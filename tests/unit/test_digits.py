@@ -29,4 +29,4 @@ def test_the_split_is_stratified():
 def test_the_split_is_that_of_the_first_release():
     train, test, _ = digits.load()
     assert hashlib.sha256(test.index.tobytes()).hexdigest()[:16] == "4d33ebf6372d6f36"
-    assert hashlib.sha256(train.images.tobytes()).hexdigest()[:16] == "3fa57e10f879c4fd"
+    assert hashlib.sha256(train.images.tobytes()).hexdigest()[:16] == "f905a26dacbfa4c0"
