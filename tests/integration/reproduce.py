@@ -5,6 +5,7 @@ Of the default study also check what its flipped labels are there for: that wide
 
 import argparse
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def run(folder: Path, configfile: str) -> Path:
     """Run a study in a copy of the project; its results folder."""
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".venv", ".git", ".snakemake", "results"))
     command = ["snakemake", "--cores", "all", "--quiet", "all", "--configfile", configfile]
-    subprocess.run(command, cwd=folder, check=True)
+    subprocess.run(command, cwd=folder, check=True, env=os.environ | {"PYTHONPATH": str(folder / "src")})
     return folder / "results"
 
 

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -146,6 +149,15 @@ def test_a_wrong_config_ends_before_any_job_starts(clone, changes, message):
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_environment_of_another_clone_is_refused(clone, tmp_path):
+    shutil.move(clone.root / "src", tmp_path / "src")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
+    command = [Path(sys.executable).with_name("snakemake"), "--dry-run", "--configfile", "studies/tiny.yaml"]
+    done = subprocess.run(command, cwd=clone.root, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert "not that of" in done.stderr
 
 
 def assert_merge_refuses(clone, message):
