@@ -84,13 +84,19 @@ def read(output: Path) -> dict[str, Any]:
     path = sidecar(output)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        recorded = record["outputs"][output.name]
+        described: dict[str, str] = dict(record["outputs"])
     except FileNotFoundError:
         raise ProvenanceError(
             f"{output} has no sidecar {path.name}: it cannot be trusted; delete it and run again"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ProvenanceError(f"{path} is not a readable sidecar ({error!r}); delete {output} and run again") from None
+    if output.name not in described:
+        raise ProvenanceError(
+            f"{path} describes {', '.join(described) or 'nothing'}, not {output.name}: files were swapped or renamed; "
+            f"delete {output} and run again"
+        )
+    recorded = described[output.name]
     try:
         actual = sha256(output)
     except FileNotFoundError:

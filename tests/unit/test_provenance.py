@@ -77,10 +77,16 @@ def test_an_output_without_sidecar_is_refused_by_name(output):
         provenance.read(output)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", b"[]", b"3", b"{}", b'{"outputs": {}}', b'{"outputs": 3}'])
+@pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", b"[]", b"3", b"{}", b'{"outputs": 3}'])
 def test_a_garbled_sidecar_is_refused_by_name(output, garbage):
     provenance.sidecar(output).write_bytes(garbage)
     with pytest.raises(ProvenanceError, match=r"block\.npz\.prov\.json is not a readable sidecar"):
+        provenance.read(output)
+
+
+def test_a_sidecar_of_another_file_is_refused_by_name(output):
+    provenance.sidecar(output).write_text('{"outputs": {"block-1.npz": "0"}}')
+    with pytest.raises(ProvenanceError, match=r"describes block-1\.npz, not block\.npz: files were swapped"):
         provenance.read(output)
 
 

@@ -4,16 +4,16 @@ from pathlib import Path
 import memflow
 from memflow.config import ConfigError, Study, as_text
 
-try:
-    study = Study(config)
-except ConfigError as error:
-    sys.exit(f"memflow: {error}")
-
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
     sys.exit(
         f"memflow: this environment runs the code in {Path(memflow.__file__).parent}, not that of {workflow.basedir}; "
         "activate the environment of this clone (make env, then . .venv/bin/activate)"
     )
+
+try:
+    study = Study(config)
+except ConfigError as error:
+    sys.exit(f"memflow: {error}")
 
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
