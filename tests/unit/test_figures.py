@@ -121,7 +121,7 @@ def test_mean_memorisation_has_a_column_per_family_and_a_row_per_quantity(drawn)
     assert [len(row) for row in panels] == [2, 2, 2]
     assert [axes.get_title() for axes in panels[0]] == ["MLPs", "All networks"]
     labels = [row[0].get_ylabel() for row in panels]
-    assert labels == ["Mean memorisation", "Memorised examples (%)", "Accuracy"]
+    assert labels == ["Mean memorisation", "Memorised (%)", "Accuracy"]
     assert [axes.get_xlabel() for axes in panels[-1]] == ["Parameters", "Parameters"]
     assert [axes.get_xscale() for axes in panels[-1]] == ["log", "log"]
     ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in panels[-1]]
