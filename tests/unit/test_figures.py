@@ -215,9 +215,10 @@ def test_the_numbers_written_into_a_panel_are_corrected_ones_of_its_architecture
         values = rows.drop_duplicates("quantity").set_index("quantity")["value"]
         (text,) = (text.get_text() for text in axes.texts)
         assert text.splitlines() == [
+            "noise-corrected",
             f"score ≤ 0.1: {values['share_low']:.1%}",
             f"score ≥ 0.9: {values['share_high']:.1%}",
-            f"bimodality: {values['sarle']:.2f}",
+            f"Sarle: {values['sarle']:.2f}",
         ]
 
 
