@@ -14,10 +14,6 @@ ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # inches
 DPI = 300
 PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {
-    "memorisation": PALETTE[3],
-    "acc_in": PALETTE[0],
-    "acc_out": PALETTE[1],
-    "reference": "0.45",
     "raw": "0.75",
     "corrected": PALETTE[0],
     "all": PALETTE[3],
