@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test lint oracle reproduce lock clean
+.PHONY: help env demo test lint oracle reproduce docs lock clean
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -39,6 +39,9 @@ oracle: env      ## the estimator against the exact scores of nearest neighbours
 
 reproduce: env   ## run the default study twice and compare every table and figure byte for byte
 	python tests/integration/reproduce.py
+
+docs: env        ## write docs/config.md anew from the schema of the config
+	memflow config --reference > docs/config.md
 
 lock: env        ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet pip-tools

@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "config", _config, "check a config file and print it with every default filled in")
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    verb.add_argument("--reference", action="store_true", help="print what every key means instead, as Markdown")
 
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
@@ -83,6 +84,11 @@ def _rule_verb(verbs, name: str, run, explanation: str) -> argparse.ArgumentPars
 
 
 def _config(arguments: argparse.Namespace) -> None:
+    if arguments.reference:
+        from memflow import reference
+
+        print(reference.markdown(), end="")
+        return
     study = config.Study(config.read(arguments.file))
     print(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True), end="")
 
