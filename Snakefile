@@ -13,6 +13,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/counts.smk"
 include: "workflow/rules/scores.smk"
+include: "workflow/rules/trajectories.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -21,3 +22,4 @@ rule all:
     input:
         figures=all_figures(),
         scores=all_scores(),
+        trajectories=all_trajectories(),

@@ -20,6 +20,7 @@ STAGES = {
     "runs": ["memflow.training.blocks"],
     "counts": ["memflow.counts"],
     "scores": ["memflow.scores"],
+    "trajectories": ["memflow.trajectories"],
     "figures": [],
 }
 Spec = dict[str, Any]
@@ -98,6 +99,12 @@ class Study:
         """What determines a score table, besides the counts."""
         settings = {key: self.config[key] for key in ("confidence", "memorised_at")}
         return _with_code({"stage": "scores", "study": self.name, **settings})
+
+    def trajectories_spec(self, family: str) -> Spec:
+        """What determines the trajectories along a family, besides the counts."""
+        settings = {key: self.config[key] for key in ("tau", "fdr", "confidence", "memorised_at")}
+        members = self.families[family]["architectures"]
+        return _with_code({"stage": "trajectories", "study": self.name, "architectures": members, **settings})
 
     def figure_spec(self, figure: str, dataset: str) -> Spec:
         """What determines a figure, besides the scores."""

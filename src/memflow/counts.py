@@ -21,6 +21,8 @@ from memflow.training.outcomes import SHARED, block_masks, unpack
 
 log = logging.getLogger(__name__)
 
+HALVES = ("even", "odd")  # groups; what is selected on one half is measured on the other
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -99,11 +101,48 @@ class Counts:
         acc_in, acc_out = self.accuracies(weights)
         return acc_in - acc_out
 
+    def scores(self) -> np.ndarray:
+        """Scores from all groups, float64[n]."""
+        return self.memorisation(np.ones(self.n_groups, dtype=np.int64))
+
+    def contributions(self) -> np.ndarray:
+        """What each group adds to the score beyond the mean, float64[G, n]; the groups' mean is zero.
+
+        The score's linear expansion: ``G · ((k_in − acc_in · n_in) / N_in − (k_out − acc_out · n_out) / N_out)``, where
+        k and n are the group's and N all groups' numbers. Balanced groups contribute their own score minus the score.
+        """
+        correct_in, n_in, correct_out, n_out = self.totals()
+        inside = (self.correct_in - correct_in / n_in * self.n_in) / n_in
+        outside = (self.correct_out - correct_out / n_out * self.n_out) / n_out
+        return self.n_groups * (inside - outside)
+
+    def totals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """``correct_in``, ``n_in``, ``correct_out`` and ``n_out`` of all groups together, int64[n] each."""
+        by_group = (self.correct_in, self.n_in, self.correct_out, self.n_out)
+        correct_in, n_in, correct_out, n_out = (values.sum(axis=0, dtype=np.int64) for values in by_group)
+        return correct_in, n_in, correct_out, n_out
+
     def select(self, where: np.ndarray) -> "Counts":
-        """The same runs, described on some training examples only (bool[n])."""
+        """The same runs, described on some training examples only (bool[n], or positions)."""
         by_example = ("correct_in", "correct_out", "n_in", "n_out", "epoch_correct_in", "epoch_correct_out")
         of_example = ("index", "label", "duplicate_group", "label_noise")
         return replace(self, **{name: getattr(self, name)[..., where] for name in by_example + of_example})
+
+    def only(self, groups: np.ndarray) -> "Counts":
+        """The same examples, after the runs of some groups only (bool[G]); not at earlier epochs."""
+        runs = np.repeat(groups, self.group_size)
+        by_group = ("correct_in", "correct_out", "n_in", "n_out", "correct_test")
+        by_run = ("accuracy", "losses", "converged")
+        return replace(
+            self,
+            **{name: getattr(self, name)[groups] for name in by_group},
+            **{name: getattr(self, name)[runs] for name in by_run},
+        )
+
+    def halves(self) -> "tuple[Counts, Counts]":
+        """The even and the odd groups; see :meth:`only`."""
+        parity = np.arange(self.n_groups) % 2
+        return self.only(parity == 0), self.only(parity == 1)
 
 
 def load(path: Path) -> Counts:

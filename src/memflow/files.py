@@ -1,11 +1,12 @@
 """Atomic, byte-stable files: a reader never sees half of one, and the same content is always the same bytes."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +49,16 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as CSV, atomically, with ``\\n`` as line end everywhere."""
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_parquet(path: Path, table: "pd.DataFrame", metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a table as parquet, atomically; NaN becomes null, ``metadata`` goes under the schema's key ``memflow``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    content = content.replace_schema_metadata({"memflow": json.dumps(metadata or {}, sort_keys=True)})
+    write_atomically(path, lambda file: pq.write_table(content, file))
 
 
 def sha256(path: Path) -> str:

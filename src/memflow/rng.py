@@ -51,6 +51,11 @@ def integers(purpose: str, key: tuple[int | str, ...], size: int | tuple[int, ..
     return (raw(purpose, key, size) % np.uint64(high)).astype(np.int64)
 
 
+def uniform(purpose: str, key: tuple[int | str, ...], size: int | tuple[int, ...]) -> np.ndarray:
+    """Uniform numbers in ``[0, 1)``, float64[size]; other parameters as in :func:`raw`."""
+    return (raw(purpose, key, size) >> np.uint64(11)) * 2.0**-53
+
+
 def torch_seed(purpose: str, key: tuple[int | str, ...]) -> int:
     """A seed for ``torch.manual_seed``, in ``[0, 2**63)``; parameters as in :func:`raw`."""
     return int(raw(purpose, key, 1)[0] >> np.uint64(1))

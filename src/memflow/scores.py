@@ -4,18 +4,15 @@
 were trained on an example get it right than runs that were not.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from memflow import counts, provenance
-from memflow.counts import Counts
-from memflow.files import write_atomically, write_csv
+from memflow.counts import HALVES, Counts
+from memflow.files import write_csv, write_parquet
 from memflow.statistics.proportions import newcombe
 from memflow.summary import histogram as distribution
 from memflow.summary import summarise
@@ -33,8 +30,8 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
     counts_path : Path
     output : Path
         ``<method>.parquet``, with the columns of :func:`score_table`. Beside it are written ``<method>.epochs.parquet``
-        (:func:`epoch_table`), ``<method>.summary.csv`` (:func:`memflow.summary.summarise`) and
-        ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`).
+        (:func:`epoch_table`), ``<method>.halves.parquet`` (:func:`halves_table`), ``<method>.summary.csv``
+        (:func:`memflow.summary.summarise`) and ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`).
     """
     started = provenance.now()
     record = provenance.read(counts_path)
@@ -51,11 +48,13 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "undefined": int(table["memorisation"].isna().sum()),
         **reliability(merged),
     }
-    epochs, summary, histogram = (
-        output.with_suffix(suffix) for suffix in (".epochs.parquet", ".summary.csv", ".histogram.csv")
+    epochs, halves, summary, histogram = (
+        output.with_suffix(suffix)
+        for suffix in (".epochs.parquet", ".halves.parquet", ".summary.csv", ".histogram.csv")
     )
-    _write_parquet(table, metadata, output)
-    _write_parquet(epoch_table(merged, spec["confidence"]), metadata, epochs)
+    write_parquet(output, table, metadata)
+    write_parquet(halves, halves_table(merged, spec["confidence"]), metadata)
+    write_parquet(epochs, epoch_table(merged, spec["confidence"]), metadata)
     runs = {
         "parameters": merged.parameters,
         "runs": len(merged.converged),
@@ -66,7 +65,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
     write_csv(summary, statistics.assign(**runs))
     write_csv(histogram, distribution(merged).assign(**runs))
     provenance.write(
-        [output, epochs, summary, histogram],
+        [output, epochs, halves, summary, histogram],
         {**spec, "counts": merged_from},
         inputs={counts_path: record["outputs"][counts_path.name]},
         started=started,
@@ -87,10 +86,7 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         ``duplicate_group``, ``label_noise``, ``runs_not_converged`` (of the study's runs, how many missed the recipe's
         in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
     """
-    correct_in, n_in, correct_out, n_out = (
-        getattr(merged, name).sum(axis=0, dtype=np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")
-    )
-    table = _scored(correct_in, n_in, correct_out, n_out, confidence)
+    table = _scored(*merged.totals(), confidence)
     table.insert(table.columns.tolist().index("ci_low"), "se_groups", _group_errors(merged))
     return _identified(table, merged)
 
@@ -108,6 +104,22 @@ def epoch_table(merged: Counts, confidence: float) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def halves_table(merged: Counts, confidence: float) -> pd.DataFrame:
+    """Scores after the last epoch from each half of the groups, so that one can select what the other measures.
+
+    Returns
+    -------
+    DataFrame
+        ``half`` (``even`` or ``odd`` groups), then the columns of :func:`score_table` but ``se_groups``.
+    """
+    tables = []
+    for name, part in zip(HALVES, merged.halves(), strict=True):
+        table = _identified(_scored(*part.totals(), confidence), merged)
+        table.insert(0, "half", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def reliability(merged: Counts) -> dict[str, float | None]:
     """Split-half reliability of the scores: the correlation of two halves of the groups (even and odd).
 
@@ -117,8 +129,7 @@ def reliability(merged: Counts) -> dict[str, float | None]:
         ``split_half`` (Pearson) and ``reliability`` (stepped up to all runs by Spearman and Brown, ``2r / (1 + r)``);
         None where a half has no variance, the second also where the halves disagree (r ≤ 0).
     """
-    parity = np.arange(merged.n_groups) % 2
-    even, odd = merged.memorisation(np.stack([parity == 0, parity == 1]))
+    even, odd = (half.scores() for half in merged.halves())
     both = np.isfinite(even) & np.isfinite(odd)
     if both.sum() < 2 or even[both].std() == 0 or odd[both].std() == 0:
         return {"split_half": None, "reliability": None}
@@ -174,9 +185,3 @@ def _identified(table: pd.DataFrame, merged: Counts) -> pd.DataFrame:
         label_noise=merged.label_noise,
         runs_not_converged=np.int32((~merged.converged).sum()),
     )
-
-
-def _write_parquet(table: pd.DataFrame, metadata: dict[str, Any], path: Path) -> None:
-    content = pa.Table.from_pandas(table, preserve_index=False)  # NaN becomes null
-    content = content.replace_schema_metadata({"memflow": json.dumps(metadata, sort_keys=True)})
-    write_atomically(path, lambda file: pq.write_table(content, file))

@@ -71,7 +71,7 @@ def populations(counts: Counts) -> dict[str, np.ndarray]:
     """Groups of examples to describe apart, as bool[n]: ``all``, and where labels were flipped, ``clean label`` and
     ``flipped label``. Examples without a score are in none.
     """
-    scored = np.isfinite(counts.memorisation(np.ones(counts.n_groups, dtype=np.int64)))
+    scored = np.isfinite(counts.scores())
     if not counts.label_noise.any():
         return {"all": scored}
     return {"all": scored, "clean label": scored & ~counts.label_noise, "flipped label": scored & counts.label_noise}

@@ -105,6 +105,7 @@ def _explain(error: ValidationError) -> str:
         "maximum": "at most {}",
         "exclusiveMinimum": "above {}",
         "exclusiveMaximum": "below {}",
+        "minItems": "a list of at least {}",
         "pattern": "a name that matches {}",
         "const": "{}",
     }.get(str(error.validator))
@@ -186,6 +187,8 @@ def _seed_problems(config: dict[str, Any], ratio: Fraction) -> Iterator[str]:
         yield f"seeds is {seeds}; it must be a multiple of block_size ({block})"
     if seeds < 2 * group:
         yield f"seeds is {seeds}; intervals need at least two groups of {group} runs"
+    elif seeds < 4 * group and config["families"]:
+        yield f"seeds is {seeds}; trajectories along families need at least four groups of {group} runs, two per half"
 
 
 def _family_problems(config: dict[str, Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ wildcard_constraints:
     dataset="|".join(study.datasets),
     architecture="|".join(study.architectures),
     method="|".join(study.methods),
+    family="|".join(study.families) or "none",
     block=r"\d+",
 
 
@@ -37,6 +38,20 @@ def block_spec(wildcards):
 
 def counts_spec(wildcards):
     return as_text(study.counts_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
+
+
+def trajectories_spec(wildcards):
+    return as_text(study.trajectories_spec(wildcards.family))
+
+
+def family_counts(wildcards):
+    """Counts of a family's architectures, smallest first."""
+    members = study.families[wildcards.family]["architectures"]
+    return collect(f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz", architecture=members, **wildcards)
+
+
+def family_counts_sidecars(wildcards):
+    return [f"{path}.prov.json" for path in family_counts(wildcards)]
 
 
 def figure_spec(figure):
@@ -57,6 +72,15 @@ def all_scores():
         f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.parquet",
         dataset=study.datasets,
         architecture=study.architectures,
+        method=study.methods,
+    )
+
+
+def all_trajectories():
+    return collect(
+        f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{{method}}.parquet",
+        dataset=study.datasets,
+        family=study.families,
         method=study.methods,
     )
 

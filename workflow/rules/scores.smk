@@ -5,6 +5,7 @@ rule score:
     output:
         **with_sidecars(
             table=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.parquet",
+            halves=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.halves.parquet",
             epochs=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.epochs.parquet",
             summary=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.summary.csv",
             histogram=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.histogram.csv",

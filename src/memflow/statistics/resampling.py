@@ -11,7 +11,7 @@ RESAMPLES = 2000
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
-def bootstrap(groups: int, statistic: Statistic, confidence: float) -> np.ndarray:
+def bootstrap(groups: int, statistic: Statistic, confidence: float, strata: int = 1) -> np.ndarray:
     """Group bootstrap of mean-like statistics.
 
     The percentile interval, expanded for the small number of groups: the quantiles are taken at the level that makes a
@@ -25,15 +25,24 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float) -> np.ndarra
     statistic : callable
         Takes int64[R, groups], how often each group counts in each of R resamples; returns float64[R, S].
     confidence : float
+    strata : int
+        With 2, even and odd groups are resampled apart, for a statistic that treats the halves differently.
 
     Returns
     -------
     float64[3, S]
         Value on the groups as they are, lower and upper limit.
     """
-    draws = rng.integers("group bootstrap", (groups,), (RESAMPLES, groups), groups)
-    weights = np.stack([np.bincount(row, minlength=groups) for row in draws])
-    level = ndtr(stdtrit(groups - 1, (1 - confidence) / 2) * np.sqrt(groups / (groups - 1)))
+    weights = np.empty((RESAMPLES, groups), dtype=np.int64)
+    for stratum in range(strata):
+        part = weights[:, stratum::strata]
+        size = part.shape[1]
+        key = (groups,) if strata == 1 else (groups, stratum)
+        draws = rng.integers("group bootstrap", key, part.shape, size)
+        part[:] = [np.bincount(row, minlength=size) for row in draws]
+    smallest = groups // strata
+    spread = stdtrit(groups - strata, (1 - confidence) / 2) * np.sqrt(smallest / (smallest - 1))
+    level = ndtr(spread)
     replicates = np.concatenate([statistic(part) for part in np.split(weights, RESAMPLES // 100)])
     value = statistic(np.ones((1, groups), dtype=np.int64))
     return np.concatenate([value, np.quantile(replicates, [level, 1 - level], axis=0)])
