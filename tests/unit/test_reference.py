@@ -86,7 +86,7 @@ def test_every_key_has_its_default_and_its_description(key, entry, parent):
         ("`shape: step`", "milestones", "list, each: number, at least 0"),
         ("`shape: cosine`", "warmup_epochs", "number, at least 0"),
         ("`model: mlp`", "model", "`mlp`"),
-        ("`families.<name>`", "architectures", "list, each: text; at least 1 of them; no two the same"),
+        ("`families.<name>`", "architectures", "list, each: text; at least 2 of them; no two the same"),
     ],
 )
 def test_values_are_said_in_words(heading, key, value):
