@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 
 import yaml
@@ -16,8 +18,8 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, summary. Verbs that the rules call, each making one output from its inputs: prepare, train,
-count, score. `memflow VERB --help` explains each.
+Verbs for you: config, summary, show. Verbs that the rules call, each making one output from its inputs: prepare,
+train, count, score. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
+
+    verb = _verb(verbs, "show", _show, "show one training example and what every architecture and family says about it")
+    verb.add_argument("dataset", help="name of a dataset of the study")
+    verb.add_argument("index", type=int, help="the example's index, as in the tables")
+    verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
+    verb.add_argument("--save", type=Path, metavar="FILE.png", help="also write the picture, enlarged")
 
     verb = _rule_verb(verbs, "prepare", _prepare, "load a dataset and write its prepared file")
     verb.add_argument("--output", type=Path, required=True, help="prepared dataset to write (.npz)")
@@ -97,6 +105,16 @@ def _summary(arguments: argparse.Namespace) -> None:
     from memflow import findings
 
     print(findings.describe(arguments.folder))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from memflow import show
+
+    example = show.find(arguments.results, arguments.dataset, arguments.index)
+    if arguments.save:
+        show.save(example, arguments.save)
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    print(show.describe(example, colour=not plain))
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -1,16 +1,19 @@
-"""docs/config.md is what the generator writes, and leaves out nothing of the schema."""
+"""docs/config.md is what the generator writes, and leaves out nothing of the schema; the glossary lacks no column."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from memflow import cli, reference
+from memflow import cli, reference, scores, summary, trajectories
 from memflow.config import Study
 from memflow.validation import SCHEMA
 
 PAGE = SCHEMA.parents[2] / "docs" / "config.md"
+GLOSSARY = PAGE.with_name("glossary.md")
 SHOWN = {"type", "title", "description", "default", "enum", "const", "required", "properties", "additionalProperties"}
 SHOWN |= {"propertyNames", "items", "oneOf", "$ref", *reference.LIMITS}
 
@@ -123,3 +126,23 @@ def test_the_example_is_a_valid_study():
 def test_the_pages_relative_links_exist():
     assert "](../workflow/schemas/config.schema.yaml)" in reference.markdown()
     assert Path(PAGE.parent / "../workflow/schemas/config.schema.yaml").is_file()
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    terms = re.findall(r"^- \*\*(.+?)\*\*: ", GLOSSARY.read_text(), flags=re.MULTILINE)
+    assert len(terms) == len(re.findall("^- ", GLOSSARY.read_text(), flags=re.MULTILINE)) > 60
+    assert terms == sorted(terms, key=str.lower)
+
+
+def test_the_glossary_knows_every_column_and_every_statistic(simulate):
+    sizes = {"small": simulate(np.full(20, 0.9), 0.4, seed=1), "large": simulate(np.full(20, 1.0), 0.4, seed=2)}
+    names = {*scores.score_table(sizes["small"], 0.95)}
+    names |= {*trajectories.example_table(sizes, tau=0.15, fdr=0.05, confidence=0.95)} - {*sizes}
+    names |= {*summary.MEANS, *summary.THRESHOLDED, "acc_test", "_corrected"}
+    assert sorted(name for name in names if f"`{name}`" not in GLOSSARY.read_text()) == []
+
+
+def test_the_glossarys_links_exist():
+    links = re.findall(r"\]\((.+?)\)", GLOSSARY.read_text())
+    assert len(links) >= 2
+    assert [link for link in links if not (GLOSSARY.parent / link).is_file()] == []
