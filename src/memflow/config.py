@@ -115,10 +115,20 @@ class Study:
                 "dataset": dataset,
                 "architectures": self.drawn(),
                 "families": list(self.families.values()),  # in the order of the config
+                "largest": self.largest,
                 "references": self.references,
                 "memorised_at": self.config["memorised_at"],
             }
         )
+
+    @property
+    def largest(self) -> list[str]:
+        """The largest architecture of each family; where there is none, the last network of the config."""
+        members = [family["architectures"][-1] for family in self.families.values()]
+        if members:
+            return members
+        networks = [name for name in self.architectures if name not in self.references]
+        return (networks or self.references)[-1:]
 
     @property
     def references(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Logging of a job: to the terminal and to the rule's log file."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ def job(path: Path | None) -> Iterator[None]:
         log.addHandler(handler)
     try:
         yield
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         log.error("memflow: %s", error)
         sys.exit(1)

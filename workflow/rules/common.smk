@@ -17,7 +17,9 @@ except ConfigError as error:
 
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
-FIGURES = ["mean_memorisation", "score_distribution"]
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
+if study.families:
+    FIGURES += ["trajectories", "trajectory_examples"]
 
 
 wildcard_constraints:
@@ -58,9 +60,22 @@ def figure_spec(figure):
     return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
 
 
-def drawn(kind):
+def drawn(kind, architectures=study.drawn()):
     """Files of one kind of the scores, one for each architecture in a figure."""
-    return collect(f"{RESULTS}/scores/{{{{dataset}}}}/{{architecture}}/one-hot.{kind}", architecture=study.drawn())
+    return collect(f"{RESULTS}/scores/{{{{dataset}}}}/{{architecture}}/one-hot.{kind}", architecture=architectures)
+
+
+def along_families(kind):
+    """Files of one kind of the trajectories, one for each family."""
+    return collect(f"{RESULTS}/trajectories/{{{{dataset}}}}/{{family}}/one-hot.{kind}", family=study.families)
+
+
+def figure(name):
+    """Outputs of a figure's rule; the PNG goes into Snakemake's report."""
+    path = f"{RESULTS}/figures/{{dataset}}/{name}"
+    outputs = with_sidecars(pdf=f"{path}.pdf", png=f"{path}.png", csv=f"{path}.csv")
+    shown = report(outputs["png"], caption=f"../report/{name}.rst", category="{dataset}", labels={"figure": name})
+    return outputs | {"png": shown}
 
 
 def all_figures():

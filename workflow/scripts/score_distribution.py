@@ -4,4 +4,4 @@ from memflow.figures import adapter
 from memflow.figures.score_distribution import draw, table
 
 if __name__ == "__main__":
-    adapter.main(__doc__, inputs=["summary", "histogram"], table=table, draw=draw)
+    adapter.main(__doc__, inputs={"summary": "architectures", "histogram": "architectures"}, table=table, draw=draw)

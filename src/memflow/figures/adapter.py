@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memflow import config, log, provenance
+from memflow.data import prepared
 from memflow.figures import style
 from memflow.files import write_csv
 
@@ -18,9 +19,10 @@ Tables = dict[str, pd.DataFrame]
 
 def main(
     description: str,
-    inputs: list[str],
-    table: Callable[[dict[str, Any], Tables], pd.DataFrame],
-    draw: Callable[[dict[str, Any], pd.DataFrame], Figure],
+    inputs: dict[str, str],
+    table: Callable[..., pd.DataFrame],
+    draw: Callable[..., Figure],
+    pictures: bool = False,
 ) -> None:
     """Make one figure of one dataset.
 
@@ -28,45 +30,52 @@ def main(
     ----------
     description : str
         For ``--help``.
-    inputs : list of str
-        Kinds of CSV that the figure needs, such as ``summary``; each is an option that takes one file per architecture.
+    inputs : dict of str to str
+        Kinds of table that the figure needs, such as ``summary``; each is an option that takes one file for each name
+        in a list of the spec: ``architectures``, ``families`` or ``largest``.
     table : callable
-        Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and, for each kind, the files of all
-        architectures as one table with a column ``architecture``; returns the tidy table that holds every
-        number of the figure.
+        Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and the tables by kind, each with the files' rows
+        one after the other and their names in a column ``architecture`` or ``family``; returns the tidy table that
+        holds every number of the figure.
     draw : callable
         Takes the spec and that table.
+    pictures : bool
+        Whether the figure shows images of the dataset: there is then an option ``--dataset``, and both functions
+        take the :class:`~memflow.data.prepared.Dataset` as third argument.
     """
+    arguments = _parse(description, [*inputs, *(["dataset"] if pictures else [])])
+    with log.job(arguments.log):
+        started, spec = provenance.now(), arguments.spec
+        config.check_code(spec)
+        files = {kind: getattr(arguments, kind) for kind in inputs}
+        datasets = arguments.dataset if pictures else []
+        read = [path for paths in (*files.values(), datasets) for path in paths]
+        hashes = {path: provenance.read(path)["outputs"][path.name] for path in read}
+        tables = {kind: _read(paths, inputs[kind], spec) for kind, paths in files.items()}
+        dataset = [prepared.load(path) for path in datasets]
+        numbers = table(spec, tables, *dataset)
+        write_csv(arguments.csv, numbers)
+        style.apply()
+        style.save(draw(spec, numbers, *dataset), arguments.pdf, arguments.png)
+        outputs = [arguments.pdf, arguments.png, arguments.csv]
+        provenance.write(outputs, spec, inputs=hashes, started=started)
+
+
+def _parse(description: str, inputs: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", type=json.loads, required=True, help="what determines the figure, as JSON")
     for kind in inputs:
-        parser.add_argument(
-            f"--{kind}", type=Path, nargs="+", required=True, help="one file per architecture of the spec"
-        )
+        parser.add_argument(f"--{kind}", type=Path, nargs="+", required=True, help="files in the order of the spec")
     for kind in ("pdf", "png", "csv", "log"):
-        parser.add_argument(f"--{kind}", type=Path, required=True)
-    arguments = parser.parse_args()
-    with log.job(arguments.log):
-        started = provenance.now()
-        config.check_code(arguments.spec)
-        files = {kind: getattr(arguments, kind) for kind in inputs}
-        hashes = {path: provenance.read(path)["outputs"][path.name] for paths in files.values() for path in paths}
-        tables = {kind: _read(paths, arguments.spec["architectures"]) for kind, paths in files.items()}
-        numbers = table(arguments.spec, tables)
-        write_csv(arguments.csv, numbers)
-        style.apply()
-        style.save(draw(arguments.spec, numbers), arguments.pdf, arguments.png)
-        provenance.write(
-            [arguments.pdf, arguments.png, arguments.csv],
-            arguments.spec,
-            inputs=hashes,
-            started=started,
-        )
+        parser.add_argument(f"--{kind}", type=Path, required=True, help=f"{kind} file to write")
+    return parser.parse_args()
 
 
-def _read(paths: list[Path], architectures: list[str]) -> pd.DataFrame:
+def _read(paths: list[Path], names: str, spec: dict[str, Any]) -> pd.DataFrame:
+    column = "family" if names == "families" else "architecture"
+    labels = [entry["title"] if column == "family" else entry for entry in spec[names]]
     tables = [
-        pd.read_csv(path).assign(architecture=architecture)
-        for path, architecture in zip(paths, architectures, strict=True)
+        (pd.read_parquet if path.suffix == ".parquet" else pd.read_csv)(path).assign(**{column: label})
+        for path, label in zip(paths, labels, strict=True)
     ]
     return pd.concat(tables, ignore_index=True)

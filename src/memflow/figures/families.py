@@ -3,6 +3,10 @@
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from memflow.figures import style
 
 
 def panels(spec: dict[str, Any]) -> dict[str, list[str]]:
@@ -21,3 +25,12 @@ def add_families(numbers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
     order += [("reference", name) for name in spec["references"]]
     members = pd.DataFrame(order, columns=["family", "architecture"])
     return members.merge(numbers, on="architecture", how="inner").assign(dataset=spec["dataset"])
+
+
+def size_axis(axes: Axes, parameters: list[float]) -> None:
+    """A logarithmic axis of parameters with a tick at each size, or where there are many, at the ends and between."""
+    sizes = sorted(set(parameters))
+    shown = sizes if len(sizes) <= 4 else [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
+    axes.set(xscale="log", xlabel="Parameters")
+    axes.set_xticks(shown, [style.count(size) for size in shown])
+    axes.xaxis.set_minor_locator(NullLocator())

@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from memflow.figures import style
-from memflow.figures.families import add_families, panels
+from memflow.figures.families import add_families, panels, size_axis
 
 QUANTITIES = ("memorisation", "memorised", "memorised_corrected", "acc_in", "acc_out", "acc_test")
 ROWS = {
@@ -18,6 +18,7 @@ ROWS = {
     "Accuracy": ("acc_in", "acc_out"),
 }
 LINES = {"memorisation": "-", "memorised": "-", "acc_in": "-", "acc_out": ":"}
+LOGARITHMIC = ("Mean memorisation", "Memorised (%)")  # flipped labels would flatten the clean ones' curves
 ACCURACIES = {"acc_in": "in-sample", "acc_out": "out-of-sample"}
 
 
@@ -36,34 +37,45 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
         len(ROWS), len(families), figsize=(style.ONE_COLUMN, 4.4), sharex="col", sharey="row", squeeze=False
     )
     groups = [name for name in numbers["examples"].unique() if name != "all"] or ["all"]
-    for column, family in enumerate(families):
-        for row, quantities in enumerate(ROWS.values()):
-            for quantity in quantities:
-                for group in groups:
-                    chosen = numbers[(numbers["quantity"] == quantity) & (numbers["examples"] == group)]
-                    _draw_curve(axes[row, column], chosen, family, LINES[quantity], style.COLOURS[group])
-        axes[0, column].set_title(family)
-        sizes = numbers.loc[numbers["family"] == family, "parameters"].unique()
-        axes[-1, column].set(xscale="log", xlabel="Parameters")
-        axes[-1, column].set_xticks(sizes, [style.count(size) for size in sizes])
-        axes[-1, column].xaxis.set_minor_locator(NullLocator())
-    for row, label in enumerate(ROWS):
+    numbers = _in_percent(numbers[numbers["examples"].isin(groups)])
+    for row, (label, quantities) in enumerate(ROWS.items()):
+        shown = numbers[numbers["quantity"].isin(quantities)]
+        floor = 0.7 * shown["value"].min() if label in LOGARITHMIC else 0.0
+        for axis, family in zip(axes[row], families, strict=True):
+            for (quantity, group), chosen in shown.groupby(["quantity", "examples"], sort=False):
+                _draw_curve(axis, chosen, family, LINES[str(quantity)], style.COLOURS[str(group)], floor)
+            if floor > 0:
+                _logarithmic(axis, floor, 1.4 * shown["value"].max())
         axes[row, 0].set_ylabel(label)
+    for column, family in enumerate(families):
+        axes[0, column].set_title(family)
+        size_axis(axes[-1, column], numbers.loc[numbers["family"] == family, "parameters"].tolist())
     _legends(figure, axes[-1, -1], groups, spec)
     figure.align_ylabels()
     return figure
 
 
-def _draw_curve(axes: Axes, chosen: pd.DataFrame, family: str, line: str, colour: str) -> None:
+def _draw_curve(axes: Axes, chosen: pd.DataFrame, family: str, line: str, colour: str, floor: float) -> None:
     """One quantity of one group of examples along a family, with intervals, and its value for the references."""
-    is_count = chosen["quantity"].eq("memorised")
-    scale = (100 / chosen["n_examples"]).where(is_count, 1.0)
-    chosen = chosen.assign(**{name: chosen[name] * scale for name in ("value", "low", "high")})
     members = chosen[chosen["family"] == family].sort_values("parameters", kind="stable")
     axes.plot(members["parameters"], members["value"], line, marker="o", color=colour)
-    axes.fill_between(members["parameters"], members["low"], members["high"], color=colour, alpha=0.2, linewidth=0)
+    low = members["low"].clip(lower=floor)
+    axes.fill_between(members["parameters"], low, members["high"], color=colour, alpha=0.2, linewidth=0)
     for value in chosen.loc[chosen["family"] == "reference", "value"]:
         axes.axhline(value, color=colour, linestyle=(0, (4, 3)) if line == "-" else (0, (1, 3)), linewidth=0.7)
+
+
+def _in_percent(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of examples as percentages; other quantities as they are."""
+    scale = (100 / numbers["n_examples"]).where(numbers["quantity"] == "memorised", 1.0)
+    return numbers.assign(**{name: numbers[name] * scale for name in ("value", "low", "high")})
+
+
+def _logarithmic(axes: Axes, low: float, high: float) -> None:
+    axes.set(yscale="log", ylim=(low, high))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _legends(figure: Figure, axes: Axes, groups: list[str], spec: dict[str, Any]) -> None:

@@ -1,17 +1,19 @@
 """Figure score_distribution: how the scores are distributed at each size, as estimated and noise-corrected."""
 
+import textwrap
 from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from memflow.figures import style
 from memflow.figures.families import add_families
 from memflow.statistics import bimodality
 
+TITLE_WIDTH = 48  # letters across the figure
 SERIES = {"raw": "as estimated", "corrected": "noise-corrected"}
 
 
@@ -39,30 +41,30 @@ def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame
 
 
 def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
-    """One panel per architecture, one row per family; the share axis is logarithmic, since most scores are near 0."""
-    families = {family: part["architecture"].unique() for family, part in numbers.groupby("family", sort=False)}
-    columns = max(map(len, families.values()))
+    """One column per family, one panel per size; the share axis is logarithmic, since most scores are near 0."""
+    families = {str(family): part["architecture"].unique() for family, part in numbers.groupby("family", sort=False)}
+    rows = max(map(len, families.values()))
     figure, axes = plt.subplots(
+        rows,
         len(families),
-        columns,
-        figsize=(style.TWO_COLUMNS, 1.0 + 1.35 * len(families)),
+        figsize=(style.ONE_COLUMN, 0.7 + 1.05 * rows),
         sharex=True,
         sharey=True,
         squeeze=False,
     )
-    for row, (family, architectures) in enumerate(families.items()):
-        for column, panel in enumerate(axes[row]):
-            if column >= len(architectures):
+    for column, (family, architectures) in enumerate(families.items()):
+        axes[0, column].set_title(textwrap.fill(family, TITLE_WIDTH // len(families)))
+        for row, panel in enumerate(axes[:, column]):
+            if row >= len(architectures):
                 panel.set_axis_off()
                 continue
-            chosen = numbers[(numbers["family"] == family) & (numbers["architecture"] == architectures[column])]
+            chosen = numbers[(numbers["family"] == family) & (numbers["architecture"] == architectures[row])]
             _draw_panel(panel, chosen)
-            panel.set_title(architectures[column])
             panel.xaxis.set_tick_params(labelbottom=True)
-        axes[row, 0].set_ylabel(f"{family!s}\nShare of examples".lstrip())
     figure.supxlabel("Memorisation", fontsize=plt.rcParams["axes.labelsize"])
+    figure.supylabel("Share of examples", fontsize=plt.rcParams["axes.labelsize"])
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -72,21 +74,21 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
     edges = [*raw["bin_low"], raw["bin_high"].iloc[-1]]
     axes.stairs(raw["value"], edges, fill=True, color=style.COLOURS["raw"], label=SERIES["raw"])
     axes.stairs(corrected["value"], edges, color=style.COLOURS["corrected"], label=SERIES["corrected"], baseline=None)
-    axes.set(
-        yscale="log",
-        ylim=(0.5 / chosen["n_examples"].max(), 1.5),
-        xlim=(edges[0], edges[-1]),
-        xticks=[0, 0.25, 0.5, 0.75, 1],
-    )
+    limits = {"ylim": (0.5 / chosen["n_examples"].max(), 30), "xlim": (edges[0], edges[-1])}
+    axes.set(yscale="log", **limits, xticks=[0, 0.5, 1], yticks=[0.001, 0.01, 0.1, 1])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    axes.yaxis.set_minor_locator(NullLocator())
     statistics = chosen[chosen["series"] == "corrected"].set_index("quantity")["value"]
+    parameters = chosen["parameters"].iloc[0]
     axes.text(
-        0.97,
-        0.95,
-        f"noise-corrected\nscore ≤ 0.1: {statistics['share_low']:.1%}\nscore ≥ 0.9: {statistics['share_high']:.1%}\n"
+        0.98,
+        1.0,
+        f"{f'{style.count(parameters)} parameters' if parameters else chosen['architecture'].iloc[0]}\n"
+        f"≤ 0.1: {statistics['share_low']:.1%}\n≥ 0.9: {statistics['share_high']:.1%}\n"
         f"Sarle: {statistics['sarle']:.2f}",
         transform=axes.transAxes,
         ha="right",
         va="top",
         fontsize=5.5,
+        linespacing=1.1,
     )

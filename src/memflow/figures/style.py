@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from memflow.files import write_atomically
 
-ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # inches
+ONE_COLUMN = 3.4  # inches
 DPI = 300
 PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {
@@ -19,6 +19,11 @@ COLOURS = {
     "all": PALETTE[3],
     "clean label": PALETTE[0],
     "flipped label": PALETTE[3],
+    "constant": PALETTE[7],
+    "increasing": PALETTE[1],
+    "decreasing": PALETTE[9],
+    "cap-shaped": PALETTE[2],
+    "undetermined": PALETTE[4],
 }
 
 
@@ -38,6 +43,14 @@ def apply() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.linewidth": 0.6,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "xtick.minor.size": 1.5,
+            "ytick.minor.size": 1.5,
+            "xtick.minor.width": 0.4,
+            "ytick.minor.width": 0.4,
             "lines.linewidth": 1.2,
             "lines.markersize": 3.5,
             "legend.frameon": False,
