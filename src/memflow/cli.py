@@ -18,13 +18,26 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, summary, show. Verbs that the rules call, each making one output from its inputs: prepare,
-train, count, score. `memflow VERB --help` explains each.
+Verbs for you: config, plan, summary, show. Verbs that the rules call, each making one output from its inputs:
+prepare, train, count, score. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
 The rules of the workflow call this with --spec, the document of all that determines the output. To see such a call:
   snakemake --dry-run --forceall --printshellcmds
+"""
+
+EXPLAIN_PLAN = """\
+`time` is what training takes one core (or one GPU); on N of them it is done in about an N-th. `done` counts the blocks
+in results/<study> that were made by exactly this study and code; snakemake trains the others, which takes what is left.
+
+Times come from profiles/costs.csv, one row for each dataset, architecture and device. They hold for exactly the recipe
+that was measured: after a change of it, or on another machine, --probe trains a few epochs of each architecture (two
+minutes for the default study), says what the whole recipe takes, and replaces its rows in the table.
+
+How many seeds? The error of a score falls with their square root. The worst case is an example that is a toss-up both
+in- and out-of-sample; a network that fits its training set has in-sample accuracy 1, and a smaller error.
+  memflow plan my-study.yaml --half-width 0.05            seeds for scores known to +-0.05
 """
 
 
@@ -44,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "config", _config, "check a config file and print it with every default filled in")
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--reference", action="store_true", help="print what every key means instead, as Markdown")
+
+    verb = _verb(
+        verbs, "plan", _plan, "say what a study would run: jobs, hours, disk, and how precise it is", EXPLAIN_PLAN
+    )
+    verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    verb.add_argument("--probe", action="store_true", help="measure here what training costs, and record it")
+    verb.add_argument("--half-width", type=float, default=0.1, metavar="W", help="of a score's interval; default: 0.1")
 
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
@@ -99,6 +119,13 @@ def _config(arguments: argparse.Namespace) -> None:
         return
     study = config.Study(config.read(arguments.file))
     print(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True), end="")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from memflow import costs, plan
+
+    study = config.Study(config.read(arguments.file))
+    print(plan.run(study, Path("results", study.name), costs.TABLE, arguments.half_width, arguments.probe))
 
 
 def _summary(arguments: argparse.Namespace) -> None:

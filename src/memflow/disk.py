@@ -1,0 +1,44 @@
+"""How large the files of a study are, from the sizes of the arrays in them."""
+
+import math
+from typing import Any
+
+MEMBER = 230  # bytes of one array in an .npz besides its values
+STATISTICS = 15_000  # bytes of the statistics and sidecars beside a score table
+SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 were measured (K = 100 to 2,000)
+
+
+def evaluations(recipe: dict[str, Any]) -> int:
+    """How often a recipe evaluates every example (:func:`memflow.training.sgd.evaluated_epochs`, without torch)."""
+    return math.ceil(recipe["epochs"] / recipe["evaluate_every"]) if "epochs" in recipe else 1
+
+
+def block_bytes(runs: int, epochs: int, n_train: int, n_test: int, network: bool) -> int:
+    """A block file; see :func:`memflow.training.blocks.run`.
+
+    Parameters
+    ----------
+    runs : int
+    epochs : int
+        How often every example is evaluated.
+    n_train, n_test : int
+    network : bool
+        Whether the runs have losses and log-odds.
+    """
+    correct = math.ceil(n_train / 8) + math.ceil(n_test / 8)
+    losses, log_odds = network * epochs * 3 * 4, network * n_train * 2
+    return runs * (epochs * (correct + 3 * 4) + losses + log_odds + 8) + (9 if network else 6) * MEMBER
+
+
+def counts_bytes(runs: int, group_size: int, epochs: int, n_train: int, n_test: int) -> int:
+    """A counts file; see :class:`memflow.counts.Counts`."""
+    by_group = runs // group_size * (4 * n_train + n_test) * (1 if group_size < 256 else 2)
+    by_epoch = epochs * 2 * 2 * n_train * 4
+    by_run = runs * (epochs * 2 * 3 * 4 + 1)
+    by_example = n_train * (3 * 4 + 1)
+    return by_group + by_epoch + by_run + by_example + 17 * MEMBER
+
+
+def scores_bytes(epochs: int, n_train: int) -> int:
+    """The score tables of the last and of every evaluated epoch, about."""
+    return (1 + epochs) * n_train * SCORE_ROW + STATISTICS

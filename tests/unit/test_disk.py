@@ -1,0 +1,74 @@
+import itertools
+
+import numpy as np
+import pytest
+from helpers import block_spec, half_masks, noise_images, tiny_config
+
+from memflow import counts, disk, registry, scores
+from memflow.config import Study
+from memflow.data import prepared
+from memflow.training import blocks, sgd
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Real files of both kinds of learner on both designs: n is large enough to outweigh an archive's headers."""
+    folder = tmp_path_factory.mktemp("sizes")
+    data = noise_images(n=1200, n_test=301, shape=(4, 4, 1))
+    prepared.save(data, folder / "data.npz")
+    files = {}
+    for architecture, design in itertools.product(("mlp", "neighbour"), ("balanced", "iid")):
+        study = Study(tiny_config(recipe={"epochs": 3, "evaluate_every": 2}, design=design))
+        outputs = [folder / f"{architecture}-{design}-{block}.npz" for block in study.blocks]
+        for block, output in zip(study.blocks, outputs, strict=True):
+            blocks.run(study.block_spec("digits", architecture, "one-hot", block), folder / "data.npz", output)
+        merged = folder / f"{architecture}-{design}-counts.npz"
+        counts.run(study.counts_spec("digits", architecture, "one-hot"), folder / "data.npz", outputs, merged)
+        files[architecture, design] = (outputs[0], merged, study.runs_spec("digits", architecture, "one-hot"))
+    return data, files
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "neighbour"])
+def test_a_block_has_the_size_that_is_planned(trained, architecture):
+    data, files = trained
+    block, _, spec = files[architecture, "balanced"]
+    planned = disk.block_bytes(4, disk.evaluations(spec["recipe"]), len(data.train), len(data.test), "network" in spec)
+    assert planned == pytest.approx(block.stat().st_size, rel=0.1)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "neighbour"])
+@pytest.mark.parametrize(("design", "group_size"), [("balanced", 2), ("iid", 1)])
+def test_a_counts_file_has_the_size_that_is_planned(trained, architecture, design, group_size):
+    data, files = trained
+    _, merged, spec = files[architecture, design]
+    planned = disk.counts_bytes(8, group_size, disk.evaluations(spec["recipe"]), len(data.train), len(data.test))
+    assert planned == pytest.approx(merged.stat().st_size, rel=0.1)
+
+
+def test_counts_of_large_groups_take_two_bytes(simulate):
+    merged = simulate(np.full(5000, 0.9), np.full(5000, 0.5), groups=4, ratio=(255, 256))
+    assert counts._by_group(np.ones((256, 3), dtype=bool), 256).itemsize == 2
+    one, two = (disk.counts_bytes(4 * size, size, 1, 5000, 0) for size in (255, 256))
+    assert two - one > merged.correct_in.size * 4
+
+
+def test_score_tables_have_the_order_of_size_that_is_planned(simulate, tmp_path):
+    random = np.random.default_rng(0)
+    merged = simulate(0.98, random.beta(0.5, 0.5, 10_000), groups=40)
+    tables = {"last": scores.score_table(merged, 0.95), "epochs": scores.epoch_table(merged, 0.95)}
+    for name, table in tables.items():
+        table.to_parquet(tmp_path / name, index=False)
+    real = sum((tmp_path / name).stat().st_size for name in tables)
+    assert disk.scores_bytes(2, 10_000) == pytest.approx(real, rel=0.5)
+
+
+@pytest.mark.parametrize(("epochs", "every"), [(1, 1), (3, 1), (3, 2), (12, 6), (13, 6), (5, 10)])
+def test_evaluations_are_counted_as_the_learner_makes_them(epochs, every):
+    recipe = {"epochs": epochs, "evaluate_every": every}
+    assert disk.evaluations(recipe) == len(sgd.evaluated_epochs(recipe))
+
+
+def test_a_learner_without_epochs_is_evaluated_once():
+    spec, data = block_spec("neighbour"), noise_images()
+    outcome = registry.resolve(spec["learner"])(spec, data, half_masks(data, range(2)), range(2), lambda share: None)
+    assert disk.evaluations(spec["recipe"]) == len(outcome["epochs"])

@@ -1,0 +1,221 @@
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import yaml
+from helpers import noise_images, tiny_config
+
+from memflow import cli, costs, plan
+from memflow.config import Study
+from memflow.costs import Cost
+from memflow.data import prepare, prepared
+from memflow.errors import InputError
+from memflow.statistics.proportions import newcombe
+from memflow.training import blocks
+
+# methods.md, precision: standard errors at r = 0.7
+ORACLE = {
+    100: (0.109, 0.091),
+    200: (0.077, 0.065),
+    400: (0.055, 0.046),
+    1000: (0.035, 0.029),
+    2000: (0.024, 0.020),
+    4000: (0.017, 0.014),
+}
+RATIO = Fraction(7, 10)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with the config of a small study."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny_config()))
+    return tmp_path
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """The text of a plan."""
+
+    def run(table=(), half_width=0.1, **changes):
+        for row in table:
+            costs.record(tmp_path / "costs.csv", row)
+        study = Study(tiny_config(**changes))
+        return plan.run(study, tmp_path / "results" / "small", tmp_path / "costs.csv", half_width)
+
+    return run
+
+
+def measured(architecture, device=None, **values):
+    spec = Study(tiny_config()).runs_spec("digits", architecture, "one-hot")
+    row = Cost("digits", architecture, costs.definition(spec), costs.device(spec), 90.0, 40.0, 500, "2026-01-31")
+    return replace(row, **values, device=device or row.device)
+
+
+def cells(text, first):
+    """The columns of the line that starts with some text, split at two or more blanks."""
+    line = next(line for line in text.splitlines() if line.strip().startswith(first))
+    return re.split(r"\s{2,}", line.strip())
+
+
+@pytest.mark.parametrize("runs", ORACLE)
+def test_standard_errors_are_those_of_the_methods(runs):
+    assert [round(error, 3) for error in plan.standard_errors(runs, RATIO)] == pytest.approx(ORACLE[runs], abs=0.00051)
+
+
+def test_the_half_width_is_about_that_of_the_interval_of_a_score():
+    z = 1.959964
+    for (acc_in, acc_out), error in zip([(0.5, 0.5), (1, 0.5)], plan.standard_errors(1000, RATIO), strict=True):
+        low, high = newcombe(*(np.array(k) for k in (700 * acc_in, 700, 300 * acc_out, 300)), 0.95)
+        assert z * error == pytest.approx(float(high - low) / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("block_size", [1, 10, 50])
+@pytest.mark.parametrize("half_width", [0.2, 0.1, 0.03])
+def test_the_seeds_needed_are_the_fewest_blocks_that_reach_the_half_width(half_width, block_size):
+    for case, seeds in enumerate(plan.seeds_needed(half_width, RATIO, 0.95, block_size)):
+        assert seeds % block_size == 0
+        assert 1.959964 * plan.standard_errors(seeds, RATIO)[case] <= half_width
+        fewer = max(seeds - block_size, 1e-9)
+        assert 1.959964 * plan.standard_errors(fewer, RATIO)[case] > half_width
+
+
+def test_a_higher_confidence_needs_more_seeds():
+    assert plan.seeds_needed(0.1, RATIO, 0.99, 10) > plan.seeds_needed(0.1, RATIO, 0.9, 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.0042, "0.0042 s"), (0.24, "0.24 s"), (3.14, "3.1 s"), (42, "42 s"), (99.4, "99 s"),
+        (138, "2.3 min"), (2280, "38 min"), (5969, "99 min"), (4320 * 2, "2.4 h"), (36e5 * 2, "2,000 h"),
+    ],
+)  # fmt: skip
+def test_durations_are_readable(seconds, text):
+    assert plan.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (268_230, "268 kB"), (4.14e9, "4.1 GB"), (2.5e12, "2.5 TB")],
+)
+def test_sizes_are_readable(number, text):
+    assert plan.size(number) == text
+
+
+def test_a_plan_counts_runs_and_jobs(planned):
+    text = planned()
+    assert "Study small: 1 dataset x 3 architectures x 8 seeds, in blocks of 4" in text
+    assert cells(text, "digits  ")[:5] == ["digits", "mlp", "8", "2", "0"]
+    assert cells(text, "total")[:4] == ["total", "24", "6", "0"]
+    assert "Jobs: 1 prepare, 6 train (6 left), 3 count, 3 score" in text
+
+
+def test_what_was_not_measured_is_said_with_the_remedy(planned):
+    text = planned()
+    assert text.count("  not measured  ") == 3
+    assert "Not measured: 3 of 3; memflow plan FILE --probe measures them" in text
+    assert "Times:" not in text
+
+
+def test_recorded_costs_give_the_time_of_all_jobs(planned):
+    text = planned([measured("mlp"), measured("resnet", seconds_per_model=3600.0)])
+    assert cells(text, "digits  ")[5:8] == ["90 s", "13 min", "13 min"]  # 2 jobs of 4 models and a start
+    assert cells(text, "core time") == ["core time", "8.2 h", "8.2 h"]
+    assert "Not measured: 1 of 3" in text
+
+
+def test_a_gpus_hours_stand_apart_and_another_device_is_named(planned):
+    text = planned([measured("mlp", "cuda: Big"), measured("neighbour")])
+    assert cells(text, "GPU time") == ["GPU time", "13 min", "13 min"]
+    assert cells(text, "core time") == ["core time", "13 min", "13 min"]
+    assert "Times: measured on cuda: Big (" in text
+    assert "This machine has another cpu: " in text
+    assert "This machine has another" not in planned([measured("mlp")])
+
+
+def test_finished_blocks_of_this_study_count_as_done_and_others_do_not(planned, tmp_path):
+    runs = tmp_path / "results" / "small" / "runs" / "digits"
+    prepared.save(noise_images(), tmp_path / "noise.npz")
+    study = Study(tiny_config())
+    for architecture, block in (("mlp", 0), ("mlp", 1), ("resnet", 1)):
+        output = runs / architecture / "one-hot" / f"block-{block}.npz"
+        blocks.run(study.block_spec("digits", architecture, "one-hot", block), tmp_path / "noise.npz", output)
+    text = planned([measured("mlp"), measured("resnet")])
+    assert cells(text, "total")[3] == "3"
+    assert cells(text, "core time") == ["core time", "27 min", "6.7 min"]
+    assert "6 train (3 left)" in text
+    other = planned(recipe={"learning_rate": 0.2})
+    assert cells(other, "total")[3] == "0"
+    (runs / "mlp" / "one-hot" / "block-0.npz").unlink()
+    (runs / "resnet" / "one-hot" / "block-1.npz.prov.json").write_text("{")
+    assert cells(planned(), "total")[3] == "1"
+
+
+def test_sizes_come_from_the_prepared_file_or_else_from_its_source(planned, tmp_path):
+    study = Study(tiny_config())
+    path = tmp_path / "results" / "small" / "data" / "digits.npz"
+    without = planned()
+    assert not path.exists()
+    prepare.run(study.prepare_spec("digits"), path)
+    assert planned() == without
+    prepared.save(noise_images(n=100_000, shape=(1, 1, 1)), path)  # under the same sidecar
+    assert cells(planned(), "digits  ")[-1] != cells(without, "digits  ")[-1]
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"digits\.npz is not a readable prepared dataset"):
+        planned()
+
+
+def test_the_table_is_aligned_and_fits_a_terminal(planned, tmp_path):
+    text = planned([measured("mlp"), measured("resnet", seconds_per_model=36000.0), measured("neighbour")])
+    lines = text.splitlines()
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 100
+    table = lines[2 : lines.index("", 2)]
+    assert len({len(line) for line in table if line.endswith(("disk", "B"))}) == 1
+
+
+@pytest.mark.parametrize("half_width", [0, -0.1, 1, float("nan")])
+def test_an_impossible_half_width_is_refused(planned, half_width):
+    with pytest.raises(InputError, match="half-width is"):
+        planned(half_width=half_width)
+
+
+def test_the_command_prints_the_plan_of_the_file(here, capsys):
+    cli.main(["plan", "--half-width", "0.05"])
+    said = capsys.readouterr().out
+    assert said.startswith("Study small:")
+    needed = plan.seeds_needed(0.05, Fraction(1, 2), 0.95, 4)
+    assert cells(said, "seeds for a half-width of 0.05")[1:] == [f"{number:,}" for number in needed]
+
+
+def test_the_command_probes_and_records(here, capsys):
+    config = tiny_config(architectures={"mlp": {"model": "mlp", "hidden": [8], "recipe": "short"}})
+    (here / "small.yaml").write_text(yaml.safe_dump(config))
+    cli.main(["plan", "small.yaml", "--probe"])
+    said = capsys.readouterr()
+    assert "probing 1 of 1: digits mlp" in said.err
+    assert "not measured" not in said.out
+    assert "(profiles/costs.csv)" in said.out
+    assert [row.architecture for row in costs.read()] == ["mlp"]
+    assert not (here / "results").exists()
+
+
+def test_the_command_refuses_a_damaged_cost_table(here, capsys):
+    (here / "profiles").mkdir()
+    (here / "profiles" / "costs.csv").write_text("nonsense\n")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["plan"])
+    assert end.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "memflow: profiles/costs.csv, line 1: the columns are nonsense" in said.err
+
+
+def test_the_help_explains_times_and_seeds(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "--help"])
+    said = capsys.readouterr().out
+    for word in ("profiles/costs.csv", "--probe", "--half-width", "How many seeds?"):
+        assert word in said
