@@ -283,7 +283,7 @@ def _precision(study: Study, half_width: float) -> list[str]:
                 ["standard error", *(f"{error:.3f}" for error in errors)],
                 [
                     f"half-width of the {100 * config['confidence']:.4g} % interval",
-                    *(f"{width:.2f}" for width in widths),
+                    *(f"{width:.3f}" for width in widths),
                 ],
                 [f"seeds for a half-width of {half_width:g}", *(f"{number:,}" for number in needed)],
             ],
