@@ -15,6 +15,7 @@ include: "workflow/rules/counts.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/trajectories.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -23,3 +24,4 @@ rule all:
         figures=all_figures(),
         scores=all_scores(),
         trajectories=all_trajectories(),
+        report=f"{RESULTS}/report/report.html",

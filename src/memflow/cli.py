@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 from memflow import config, log
 
 DESCRIPTION = """\
@@ -19,7 +17,7 @@ A study is one config file. Snakemake runs it:
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
 Verbs for you: config, plan, summary, show. Verbs that the rules call, each making one output from its inputs:
-prepare, train, count, score. `memflow VERB --help` explains each.
+prepare, train, count, score, classify, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -89,6 +87,16 @@ def _parser() -> argparse.ArgumentParser:
     verb = _rule_verb(verbs, "score", _score, "turn counts into score tables and statistics with intervals")
     verb.add_argument("--counts", type=Path, required=True, help="counts file")
     verb.add_argument("--output", type=Path, required=True, help="score table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "classify", _classify, "tell how every example's score changes along a family of sizes")
+    verb.add_argument("--counts", type=Path, nargs="+", required=True, help="counts files, smallest size first")
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "report", _report, "write the report of a finished study, one HTML file")
+    verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    verb.add_argument("--template", type=Path, required=True, help="Jinja2 template of the page")
+    verb.add_argument("--captions", type=Path, nargs="+", required=True, help="one text file per figure of the spec")
+    verb.add_argument("--output", type=Path, required=True, help="HTML file to write")
     return parser
 
 
@@ -118,7 +126,7 @@ def _config(arguments: argparse.Namespace) -> None:
         print(reference.markdown(), end="")
         return
     study = config.Study(config.read(arguments.file))
-    print(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True), end="")
+    print(config.as_yaml(study.config), end="")
 
 
 def _plan(arguments: argparse.Namespace) -> None:
@@ -170,3 +178,17 @@ def _score(arguments: argparse.Namespace) -> None:
 
     config.check_code(arguments.spec)
     scores.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _classify(arguments: argparse.Namespace) -> None:
+    from memflow import trajectories
+
+    config.check_code(arguments.spec)
+    trajectories.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from memflow import report
+
+    config.check_code(arguments.spec)
+    report.run(arguments.spec, arguments.results, arguments.template, arguments.captions, arguments.output)

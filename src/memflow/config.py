@@ -22,6 +22,7 @@ STAGES = {
     "scores": ["memflow.scores"],
     "trajectories": ["memflow.trajectories"],
     "figures": [],
+    "report": ["memflow.report"],
 }
 Spec = dict[str, Any]
 
@@ -121,6 +122,16 @@ class Study:
             }
         )
 
+    def report_spec(self, figures: list[str]) -> Spec:
+        """What determines the report, besides tables and figures."""
+        return _with_code(
+            {
+                "stage": "report",
+                "config": as_yaml(self.config),
+                "figures": figures,
+            }
+        )
+
     @property
     def largest(self) -> list[str]:
         """The largest architecture of each family; where there is none, the last network of the config."""
@@ -198,6 +209,11 @@ def check_code(spec: Spec) -> None:
 def as_text(spec: Spec) -> str:
     """A spec as one canonical line of JSON."""
     return json.dumps(spec, sort_keys=True)
+
+
+def as_yaml(config: Spec) -> str:
+    """A config as YAML, in its own order."""
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 
 def _with_code(spec: Spec) -> Spec:

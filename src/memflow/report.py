@@ -1,0 +1,154 @@
+"""Stage report: one self-contained HTML page of a study, with its findings in sentences and its figures.
+
+Snakemake's own report (``snakemake --report``) shows the same figures and captions beside the graph of jobs and their
+run times. It has no place for findings with numbers, is no tracked target, and needs Snakemake's own records.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from memflow import findings, provenance
+from memflow.files import write_bytes
+
+METHOD = "one-hot"
+
+
+class Results:
+    """The files of a finished study, each checked against its sidecar when it is read.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study>``.
+
+    Attributes
+    ----------
+    read : dict of Path to str
+        SHA-256 of every file read so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.read: dict[Path, str] = {}
+
+    def record(self, name: str) -> dict[str, Any]:
+        """The sidecar of a file, or :class:`~memflow.provenance.ProvenanceError` if the file is not what it says."""
+        path = self.folder / name
+        record = provenance.read(path)
+        self.read[path] = record["outputs"][path.name]
+        return record
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A CSV table; empty texts stay empty."""
+        self.record(name)
+        return pd.read_csv(self.folder / name, keep_default_na=False, na_values={"low": "", "high": "", "value": ""})
+
+    def picture(self, name: str) -> str:
+        """A PNG as a data URL."""
+        self.record(name)
+        return f"data:image/png;base64,{base64.b64encode((self.folder / name).read_bytes()).decode()}"
+
+    def blocks(self) -> Iterator[dict[str, Any]]:
+        """Sidecars of all blocks of runs; the merge has checked the blocks themselves."""
+        for path in sorted(self.folder.glob("runs/*/*/*/block-*.npz.prov.json")):
+            yield json.loads(path.read_text())
+
+
+def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path], output: Path) -> None:
+    """Write the report.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.report_spec`.
+    folder : Path
+        ``results/<study>``, with everything else finished.
+    template : Path
+        Jinja2 template of the page.
+    captions : list of Path
+        One text for each figure of the spec, in its order.
+    output : Path
+    """
+    started = provenance.now()
+    results, config = Results(folder), yaml.safe_load(spec["config"])
+    texts = {name: path.read_text().strip() for name, path in zip(spec["figures"], captions, strict=True)}
+    datasets = [
+        {
+            "name": name,
+            "findings": _findings(results, config, name),
+            "architectures": [_architecture(results, name, architecture) for architecture in config["architectures"]],
+            "figures": [
+                {"name": figure, "caption": caption, "png": results.picture(f"figures/{name}/{figure}.png")}
+                for figure, caption in texts.items()
+            ],
+        }
+        for name in config["datasets"]
+    ]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.undefined = jinja2.StrictUndefined
+    page = environment.from_string(template.read_text()).render(
+        config=config,
+        config_text=spec["config"],
+        datasets=datasets,
+        made=_made(results),
+        folder=folder,
+    )
+    write_bytes(output, page.encode())
+    provenance.write([output], spec, inputs=results.read, started=started)
+
+
+def _findings(results: Results, config: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
+    """Sentences by family."""
+    numbers = results.table(f"figures/{dataset}/mean_memorisation.csv")
+    parts = []
+    for name, family in config["families"].items():
+        changes, power = (
+            results.table(f"trajectories/{dataset}/{name}/{METHOD}.{kind}.csv") for kind in ("summary", "power")
+        )
+        sentences = findings.along_family(
+            numbers[numbers["family"] == family["title"]], changes, config["memorised_at"]
+        )
+        parts.append(
+            {"title": family["title"], "sentences": sentences + findings.of_types(changes, power, config["fdr"])}
+        )
+    return parts
+
+
+def _architecture(results: Results, dataset: str, architecture: str) -> dict[str, Any]:
+    """One line of the table of runs: what they reached, and what is flagged."""
+    scores = f"scores/{dataset}/{architecture}/{METHOD}"
+    summary = results.table(f"{scores}.summary.csv")
+    of_all: Any = summary[summary["examples"] == "all"].set_index("quantity")
+    return {
+        "name": architecture,
+        "values": {name: of_all.loc[name, "value"] for name in ("acc_in", "acc_out", "acc_test", "memorisation")},
+        "reliability": results.record(f"{scores}.parquet")["summary"]["reliability"],
+        **of_all.iloc[0][["parameters", "runs", "runs_not_converged", "examples_without_score"]].to_dict(),
+    }
+
+
+def _made(results: Results) -> dict[str, Any]:
+    """Where, when and with which code the runs were made."""
+    records = list(results.blocks())
+    conditions = [record["bit_conditions"] for record in records]
+    circumstances = [record["circumstance"] for record in records]
+    times = [[datetime.fromisoformat(of[key]) for key in ("started", "finished")] for of in circumstances]
+    return {
+        "blocks": len(records),
+        "commits": sorted(
+            {f"{of['commit']}{' (with uncommitted changes)' if of['dirty'] else ''}" for of in circumstances}
+        ),
+        "devices": sorted({f"{of['device']} ({of['device_name']})" for of in conditions}),
+        "torch": sorted({of["torch"] for of in conditions}),
+        "first": min(start for start, _ in times).date(),
+        "last": max(finish for _, finish in times).date(),
+        "job_hours": sum((finish - start for start, finish in times), timedelta()).total_seconds() / 3600,
+    }

@@ -1,0 +1,19 @@
+rule report:
+    input:
+        figures=all_figures(),
+        scores=all_scores(),
+        trajectories=all_trajectories(),
+        template="workflow/report/report.html",
+        captions=collect("workflow/report/{figure}.rst", figure=FIGURES),
+    output:
+        **with_sidecars(report=f"{RESULTS}/report/report.html"),
+    log:
+        f"{RESULTS}/logs/report.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=as_text(study.report_spec(FIGURES)),
+        results=RESULTS,
+    shell:
+        "memflow report --spec {params.spec:q} --results {params.results:q} --template {input.template:q}"
+        " --captions {input.captions:q} --output {output.report:q} --log {log:q}"
