@@ -1,0 +1,91 @@
+"""docs/adding.md, applied to a clone as it stands on the page, and run."""
+
+import re
+import textwrap
+
+import pandas as pd
+import pytest
+from conftest import PROJECT
+
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (PROJECT / "docs/adding.md").read_text(), re.M | re.S))
+RESULTS = "results/tiny"
+
+
+@pytest.fixture
+def page(clone):
+    """The code of a section, block by block, as it would be typed; and the clone to type it into."""
+
+    def blocks(section):
+        found = re.findall(r"^ *```\w+\n(.*?)^ *```$", SECTIONS[section], re.M | re.S)
+        return [textwrap.dedent(block) for block in found]
+
+    return clone, blocks
+
+
+def test_a_dataset(page):
+    clone, blocks = page
+    module, entry, config = blocks("A dataset")
+    (clone.root / "src/memflow/data/stripes.py").write_text(module)
+    add_line(clone, "src/memflow/registry.py", "DATASETS = {", entry)
+    clone.edit("studies/tiny.yaml", "datasets:\n", f"datasets:\n{indented(config, 2)}")
+    assert clone.planned() == {
+        "prepare": 1, "train": 6, "count": 3, "score": 3, "classify": 1, "report": 1,
+        **dict.fromkeys(figures(clone), 1),
+    }  # fmt: skip
+    table = scores_of(clone, "stripes/nearest-neighbour")
+    assert len(table) == 200
+
+
+def test_an_architecture(page):
+    clone, blocks = page
+    module, entry, schema, config = blocks("An architecture")
+    (clone.root / "src/memflow/models/pooled.py").write_text(module)
+    add_line(clone, "src/memflow/registry.py", "NETWORKS = {", entry)
+    first = "      oneOf:\n        - type: object\n          title: cifar-resnet"
+    clone.edit(
+        "workflow/schemas/config.schema.yaml", first, first.replace("oneOf:\n", f"oneOf:\n{indented(schema, 8)}")
+    )
+    clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(config, 2)}")
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "report": 1}
+    table = scores_of(clone, "digits-noisy/pooled")
+    assert table["memorisation"].notna().all()
+    probed = clone.run("memflow", "plan", "studies/tiny.yaml", "--probe")
+    assert re.search(r"pooled +8 .* s ", probed.stdout), probed.stdout + probed.stderr
+
+
+def test_a_figure(page):
+    clone, blocks = page
+    module, script, rule = blocks("A figure")
+    (clone.root / "src/memflow/figures/test_accuracy.py").write_text(module)
+    (clone.root / "workflow/scripts/test_accuracy.py").write_text(script)
+    (clone.root / "workflow/report/test_accuracy.rst").write_text("Accuracy on the test split.")
+    rules = clone.root / "workflow/rules/figures.smk"
+    rules.write_text(f"{rules.read_text()}\n\n{rule}")
+    clone.edit("workflow/rules/common.smk", '"score_distribution", ', '"score_distribution", "test_accuracy", ')
+    assert clone.planned() == {"test_accuracy": 1, "report": 1}
+    done = clone.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert (clone.root / RESULTS / "figures/digits-noisy/test_accuracy.pdf").stat().st_size > 1000
+    assert "Accuracy on the test split." in (clone.root / RESULTS / "report/report.html").read_text()
+
+
+def add_line(clone, file, after, line):
+    text = (clone.root / file).read_text()
+    start = re.search(re.escape(after), text)
+    assert start, after
+    clone.edit(file, after, f"{after}\n    {line.strip()}\n   ")
+
+
+def indented(text, spaces):
+    return textwrap.indent(textwrap.dedent(text), " " * spaces)
+
+
+def figures(clone):
+    return sorted(path.stem for path in (clone.root / "workflow/scripts").glob("*.py"))
+
+
+def scores_of(clone, name):
+    path = f"{RESULTS}/scores/{name}/one-hot.parquet"
+    done = clone.snakemake("--quiet", "all", "--", path)
+    assert done.returncode == 0, done.stderr
+    return pd.read_parquet(clone.root / path)
