@@ -1,5 +1,6 @@
 """Atomic, byte-stable files: a reader never sees half of one, and the same content is always the same bytes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,15 +11,45 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from memflow.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ATTEMPTS = 3
+
+
+class DiskFullError(InputError):
+    """There is no space left for a file."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call ``write`` with a temporary file in the folder of ``path``, then move it there.
 
     The data is on the disk before the name appears, so that a crash leaves the old file or the new one.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk or the user's quota is full; nothing half-written is left.
     """
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            return _write_and_move(path, write)
+        except FileNotFoundError:  # another job finished the same block and removed the folder of its parts
+            if not attempts_left:
+                raise
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(
+                f"no space left to write {path}: free some on its disk (or raise the quota) and start again; finished "
+                "work is kept, and nothing half-written is"
+            ) from error
+
+
+def _write_and_move(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

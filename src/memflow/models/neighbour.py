@@ -11,7 +11,12 @@ ROWS = 1024  # queries at a time: bounds the memory of the distances at ROWS * n
 
 
 def learn(
-    spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, report: Callable[[float], None]
+    spec: dict[str, Any],
+    dataset: Dataset,
+    masks: np.ndarray,
+    seeds: range,
+    report: Callable[[float], None],
+    checkpoint: object = None,
 ) -> dict[str, np.ndarray]:
     """Classify every example by its nearest in-sample neighbour.
 
@@ -28,6 +33,8 @@ def learn(
         Not used: the outcome depends on the mask alone.
     report : callable
         Called with the share of the work that is done.
+    checkpoint : object
+        Not used: a run takes a moment.
 
     Returns
     -------

@@ -1,7 +1,8 @@
 """Stage runs: train a block of seeds, unit by unit, and keep what every model got right.
 
 A unit is the aligned group of ``fuse`` seeds that are trained side by side. A finished unit is kept beside the output
-until the block is complete, so that a killed job loses at most the unit in hand.
+until the block is complete, so that a killed job loses at most the unit in hand, and of one that takes long, what came
+after its last checkpoint.
 """
 
 import hashlib
@@ -19,13 +20,14 @@ from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.files import sha256, write_npz
 from memflow.progress import Progress
+from memflow.training.checkpoint import Checkpoint
 from memflow.training.device import bit_conditions
 from memflow.training.outcomes import block_masks, join, pack
 
 log = logging.getLogger(__name__)
 
 
-def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
+def run(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_minutes: float = 10) -> None:
     """Train a block.
 
     Parameters
@@ -39,6 +41,8 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
         last axis, ``train_correct`` uint8[runs, E, ceil(n_train / 8)] and ``test_correct``; ``accuracy`` and ``losses``
         float32[runs, E, 3] in-sample, out-of-sample and on the test split; for networks ``log_odds``
         float16[runs, n_train] and ``parameters`` int64, the size of one network.
+    checkpoint_minutes : float
+        A unit that takes longer keeps what it has reached after every so many minutes.
     """
     torch.set_num_threads(1)  # bits differ between one thread and two; workers run side by side instead
     started = provenance.now()
@@ -48,7 +52,8 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
     conditions = {**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]}
     identity = hashlib.sha256(as_text({**definition, **conditions}).encode()).hexdigest()[:16]
     partial = output.with_name(f"{output.name}.partial") / identity
-    units = _train_units(spec, dataset, masks, seeds, partial, label=" ".join(output.with_suffix("").parts[-4:]))
+    label = " ".join(output.with_suffix("").parts[-4:])
+    units = _train_units(spec, dataset, masks, seeds, partial, label, 60 * checkpoint_minutes)
     write_npz(output, {"seeds": np.array(seeds), **join(units)})
     provenance.write(
         [output],
@@ -62,7 +67,13 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path) -> None:
 
 
 def _train_units(
-    spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, partial: Path, label: str
+    spec: dict[str, Any],
+    dataset: Dataset,
+    masks: np.ndarray,
+    seeds: range,
+    partial: Path,
+    label: str,
+    checkpoint_seconds: float,
 ) -> list[dict[str, np.ndarray]]:
     """Outcomes of all units, trained or kept from an earlier job."""
     learn, fuse = registry.resolve(spec["learner"]), spec["recipe"]["fuse"]
@@ -75,8 +86,10 @@ def _train_units(
         now = slice(start, start + fuse)
         if path not in kept:
             report = lambda share: progress.within_unit(fuse, share)  # noqa: E731
-            unit = pack(learn(spec, dataset, masks[now], seeds[now], report), masks[now])
+            checkpoint = Checkpoint(path.with_suffix(".checkpoint.npz"), checkpoint_seconds)
+            unit = pack(learn(spec, dataset, masks[now], seeds[now], report, checkpoint), masks[now])
             write_npz(path, unit)
+            checkpoint.remove()
             kept[path] = unit
             progress.unit_done(fuse, float(unit["accuracy"][:, -1, 0].mean()))
         units.append(kept[path])

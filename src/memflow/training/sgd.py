@@ -15,6 +15,7 @@ from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.training import schedules
 from memflow.training.batches import Images, epoch_order
+from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
@@ -22,7 +23,12 @@ NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
 
 
 def learn(
-    spec: dict[str, Any], dataset: Dataset, masks: np.ndarray, seeds: range, report: Callable[[float], None]
+    spec: dict[str, Any],
+    dataset: Dataset,
+    masks: np.ndarray,
+    seeds: range,
+    report: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, np.ndarray]:
     """Train one network per seed on its subset and record, for every example, whether it got it right.
 
@@ -38,6 +44,8 @@ def learn(
         own seed.
     report : callable
         Called after each epoch with the share of the training that is done.
+    checkpoint : Checkpoint, optional
+        Where an earlier job may have left off, and where this one keeps what it has reached.
 
     Returns
     -------
@@ -55,10 +63,15 @@ def learn(
     momentum: list[torch.Tensor | None] = [None for _ in network.parameters()]
     steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
     evaluated, records = evaluated_epochs(recipe), []
-    for epoch in range(recipe["epochs"]):
+    first = 0
+    if checkpoint and (state := checkpoint.load()):
+        first, records = _restore(state, network, momentum, device)
+    for epoch in range(first, recipe["epochs"]):
         _train_epoch(network, momentum, train, masks, seeds, recipe, epoch, steps)
         if epoch + 1 in evaluated:
             records.append(_evaluate(network, train, test, masks, recipe))
+        if checkpoint and checkpoint.is_due():
+            checkpoint.save(_state(epoch + 1, records, network, momentum))
         report((epoch + 1) / recipe["epochs"])
     parameters = sum(parameter.numel() for parameter in network.parameters()) // len(seeds)
     return {**_stack(evaluated, records), "parameters": np.array(parameters)}
@@ -92,6 +105,35 @@ def evaluated_epochs(recipe: dict[str, Any]) -> list[int]:
     """Epochs after which every example is evaluated, counted from 1; the last one always is."""
     every, epochs = recipe["evaluate_every"], recipe["epochs"]
     return sorted({*range(every, epochs + 1, every), epochs})
+
+
+def _state(
+    epochs: int, records: list[dict[str, np.ndarray]], network: nn.Module, momentum: list[torch.Tensor | None]
+) -> State:
+    """All that decides the rest of the training, as named arrays."""
+    state = {"epochs": np.array(epochs)}
+    state |= {f"network {name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+    state |= {f"momentum {i}": tensor.cpu().numpy() for i, tensor in enumerate(momentum) if tensor is not None}
+    return state | {f"record {i} {name}": array for i, record in enumerate(records) for name, array in record.items()}
+
+
+def _restore(
+    state: State, network: nn.Module, momentum: list[torch.Tensor | None], device: torch.device
+) -> tuple[int, list[dict[str, np.ndarray]]]:
+    """Put a state into network and momentum; the epochs already trained, and their records."""
+    parts: dict[str, dict[str, np.ndarray]] = {"network": {}, "momentum": {}, "record": {}}
+    for name, array in state.items():
+        kind, _, rest = name.partition(" ")
+        if kind in parts:
+            parts[kind][rest] = array
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in parts["network"].items()})
+    for i, array in parts["momentum"].items():
+        momentum[int(i)] = torch.from_numpy(array).to(device)
+    records: dict[int, dict[str, np.ndarray]] = {}
+    for name, array in parts["record"].items():
+        i, _, rest = name.partition(" ")
+        records.setdefault(int(i), {})[rest] = array
+    return int(state["epochs"]), [records[i] for i in sorted(records)]
 
 
 def _side_by_side(tensors: list[torch.Tensor]) -> torch.Tensor:
