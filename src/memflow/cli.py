@@ -78,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     verb = _rule_verb(verbs, "train", _train, "train one block of seeds; continues an interrupted block")
     verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
     verb.add_argument("--output", type=Path, required=True, help="block file to write (.npz)")
+    verb.add_argument(
+        "--checkpoint-minutes", type=float, default=10, metavar="M",
+        help="keep what a unit that takes long has reached after every so many minutes; default: 10",
+    )  # fmt: skip
 
     verb = _rule_verb(verbs, "count", _count, "merge blocks into counts; refuses a block that does not belong")
     verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
@@ -163,7 +167,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from memflow.training import blocks
 
     config.check_code(arguments.spec)
-    blocks.run(arguments.spec, arguments.dataset, arguments.output)
+    blocks.run(arguments.spec, arguments.dataset, arguments.output, arguments.checkpoint_minutes)
 
 
 def _count(arguments: argparse.Namespace) -> None:

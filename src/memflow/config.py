@@ -4,6 +4,8 @@ Read inside every cluster job, hence quick: nothing here imports numpy or torch.
 """
 
 import copy
+import hashlib
+import itertools
 import json
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +85,27 @@ class Study:
         """What determines one block of runs."""
         size = self.config["block_size"]
         return {**self.runs_spec(dataset, architecture, method), "seeds": [block * size, (block + 1) * size]}
+
+    def plan(self) -> str:
+        """Short hashes of what determines each dataset's, architecture's and method's runs, as one line of JSON."""
+        runs = itertools.product(self.datasets, self.architectures, self.methods)
+        return as_text({"/".join(run): _short_hash(self.runs_spec(*run)) for run in runs})
+
+    def check_plan(self, plan: str, dataset: str, architecture: str, method: str) -> None:
+        """Refuse runs that are no longer what they were when their job was submitted.
+
+        Raises
+        ------
+        ConfigError
+            If config or code have changed what the runs are, since ``plan`` (from :meth:`plan`) was made.
+        """
+        run = f"{dataset}/{architecture}/{method}"
+        planned = json.loads(plan).get(run)
+        if planned != _short_hash(self.runs_spec(dataset, architecture, method)):
+            raise ConfigError(
+                f"the config or the code of {run} changed after this job was submitted; start snakemake again, so that "
+                "all blocks are trained alike"
+            )
 
     def counts_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines the counts of one dataset, architecture and method."""
@@ -214,6 +237,10 @@ def as_text(spec: Spec) -> str:
 def as_yaml(config: Spec) -> str:
     """A config as YAML, in its own order."""
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+
+def _short_hash(spec: Spec) -> str:
+    return hashlib.sha256(as_text(spec).encode()).hexdigest()[:12]
 
 
 def _with_code(spec: Spec) -> Spec:

@@ -21,6 +21,11 @@ TABLE = Path("profiles/costs.csv")
 FREE = ("code", "method", "design", "subset_unit")  # entries of a spec that training time does not depend on
 
 
+TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
+SHORTEST_MINUTES, SMALLEST_MB = 10, 2000
+UNKNOWN_MINUTES, UNKNOWN_MEMORY_MB = 120, 4000  # where nothing was measured
+
+
 class CostsError(InputError):
     """The cost table is damaged, or is none."""
 
@@ -95,6 +100,20 @@ def find(table: list[Cost], wanted: str, preferred: str | None = None) -> Cost |
     """The row of a definition: of the preferred device, or else of the slowest that was measured; None if none was."""
     rows = [row for row in table if row.definition == wanted]
     return max(rows, key=lambda row: (row.device == preferred, row.seconds_per_model), default=None)
+
+
+def minutes(cost: Cost | None, models: int, attempt: int) -> int:
+    """Time limit of a job that trains some models: with a margin, doubled on every further attempt.
+
+    The margin covers start-up on a slow file system, neighbours on the node, and a device slower than the measured one.
+    """
+    expected = UNKNOWN_MINUTES if cost is None else cost.seconds(models) / 60
+    return math.ceil(max(SHORTEST_MINUTES, TIME_MARGIN * expected)) * 2 ** (attempt - 1)
+
+
+def memory_mb(cost: Cost | None, attempt: int) -> int:
+    """Memory limit of a training job, in MB: with a margin, and as much again on every further attempt."""
+    return math.ceil(UNKNOWN_MEMORY_MB if cost is None else max(SMALLEST_MB, MEMORY_MARGIN * cost.memory_mb)) * attempt
 
 
 def read(path: Path = TABLE) -> list[Cost]:

@@ -1,7 +1,9 @@
+import os
 import sys
 from pathlib import Path
 
 import memflow
+from memflow import costs
 from memflow.config import ConfigError, Study, as_text
 
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
@@ -15,6 +17,11 @@ try:
 except ConfigError as error:
     sys.exit(f"memflow: {error}")
 
+# A cluster job parses this file again, perhaps after an edit of the config or the code; its scheduler hands it this
+# variable as it was when the job was submitted.
+os.environ.setdefault("MEMFLOW_PLAN", study.plan())
+
+COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
@@ -35,7 +42,29 @@ def prepare_spec(wildcards):
 
 
 def block_spec(wildcards):
+    study.check_plan(os.environ["MEMFLOW_PLAN"], wildcards.dataset, wildcards.architecture, wildcards.method)
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
+
+
+def train_gpus(wildcards):
+    """One for a network; the reference learners do without."""
+    return int(wildcards.architecture not in study.references)
+
+
+def train_minutes(wildcards, attempt):
+    """Time limit of a block: twice what the cost table says, and more on every retry."""
+    return costs.minutes(cost(wildcards), study.config["block_size"], attempt)
+
+
+def train_memory(wildcards, attempt):
+    """Memory of a block in MB, with a margin, and more on every retry."""
+    return costs.memory_mb(cost(wildcards), attempt)
+
+
+def cost(wildcards):
+    """What the cost table says of a run, or None."""
+    spec = study.runs_spec(wildcards.dataset, wildcards.architecture, wildcards.method)
+    return costs.find(COSTS, costs.definition(spec))
 
 
 def counts_spec(wildcards):

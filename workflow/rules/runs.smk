@@ -8,7 +8,13 @@ rule train:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=train_gpus,
+        runtime=train_minutes,
+        mem_mb=train_memory,
+        checkpoint_minutes=10,
     params:
         spec=block_spec,
     shell:
         "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --output {output.block:q} --log {log:q}"
+        " --checkpoint-minutes {resources.checkpoint_minutes}"

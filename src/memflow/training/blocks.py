@@ -20,6 +20,7 @@ from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.files import sha256, write_npz
 from memflow.progress import Progress
+from memflow.training import gpus
 from memflow.training.checkpoint import Checkpoint
 from memflow.training.device import bit_conditions
 from memflow.training.outcomes import block_masks, join, pack
@@ -44,6 +45,11 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_minut
     checkpoint_minutes : float
         A unit that takes longer keeps what it has reached after every so many minutes.
     """
+    with gpus.one():
+        _train_block(spec, dataset_path, output, 60 * checkpoint_minutes)
+
+
+def _train_block(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_seconds: float) -> None:
     torch.set_num_threads(1)  # bits differ between one thread and two; workers run side by side instead
     started = provenance.now()
     dataset = prepared.load(dataset_path)
@@ -53,7 +59,7 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_minut
     identity = hashlib.sha256(as_text({**definition, **conditions}).encode()).hexdigest()[:16]
     partial = output.with_name(f"{output.name}.partial") / identity
     label = " ".join(output.with_suffix("").parts[-4:])
-    units = _train_units(spec, dataset, masks, seeds, partial, label, 60 * checkpoint_minutes)
+    units = _train_units(spec, dataset, masks, seeds, partial, label, checkpoint_seconds)
     write_npz(output, {"seeds": np.array(seeds), **join(units)})
     provenance.write(
         [output],

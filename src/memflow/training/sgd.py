@@ -62,8 +62,8 @@ def learn(
     network = initialise(spec, dataset, seeds).to(device).to(memory_format=torch.channels_last)
     momentum: list[torch.Tensor | None] = [None for _ in network.parameters()]
     steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
-    evaluated, records = evaluated_epochs(recipe), []
-    first = 0
+    evaluated = evaluated_epochs(recipe)
+    first, records = 0, list[dict[str, np.ndarray]]()
     if checkpoint and (state := checkpoint.load()):
         first, records = _restore(state, network, momentum, device)
     for epoch in range(first, recipe["epochs"]):
