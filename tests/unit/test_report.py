@@ -45,7 +45,10 @@ CONFIG = {
         "mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"},
         "neighbour": {"model": "nearest-neighbour"},
     },
-    "families": {"width": {"title": TITLE, "architectures": ["mlp-8", "mlp-16"]}},
+    "families": {
+        "width": {"title": TITLE, "architectures": ["mlp-8", "mlp-16"]},
+        "backwards": {"title": "Backwards", "architectures": ["mlp-16", "mlp-8"]},
+    },
 }
 FLAGGED = {("noisy", "mlp-8"): 2}  # runs of the simulation that are not converged; none elsewhere
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
@@ -99,8 +102,8 @@ def simulated(simulate, dataset, architecture):
     converged = np.arange(40) >= FLAGGED.get((dataset, architecture), 0)
     if dataset == "clean":
         return replace(counts, converged=converged, label_noise=np.zeros(60, dtype=bool))
-    for correct, total, value in ((counts.correct_in, counts.n_in, 10), (counts.correct_out, counts.n_out, 0)):
-        correct[:, 7] = total[:, 7] = value  # never held out: without score
+    counts.correct_in[:, 7] = counts.n_in[:, 7] = 10
+    counts.correct_out[:, 7] = counts.n_out[:, 7] = counts.epoch_correct_out[..., 7] = 0  # never held out: no score
     return replace(counts, converged=converged)
 
 
@@ -234,7 +237,7 @@ def test_the_navigation_leads_to_every_section(page):
 
 
 def test_texts_of_the_config_are_shown_and_not_interpreted(page):
-    assert page.texts("h3", within="dataset-clean") == [TITLE, "Runs", "Figures"]
+    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", "Runs", "Figures"]
     assert not page.all("b")
 
 
@@ -277,14 +280,15 @@ def test_flags_stand_exactly_where_runs_missed_their_target_or_examples_have_no_
 
 def test_findings_are_of_their_own_dataset_with_clean_and_flipped_labels_apart(page):
     clean, noisy = (page.texts("li", within=f"dataset-{name}") for name in ("clean", "noisy"))
-    assert len(clean) == 2 + 1 + 1
-    assert len(noisy) == 4 + 2 + 1
+    assert len(clean) == 2 * (2 + 1 + 1)
+    assert len(noisy) == 2 * (4 + 2 + 1)
     assert clean[0].startswith("The mean memorisation of the examples rises from 0.")
     assert [re.match(r"The mean memorisation of the (\w+) labels (\w+)", noisy[i])[1] for i in (0, 2)] == [
         "clean",
         "flipped",
     ]
     assert "flipped labels rises from" in noisy[2]
+    assert "flipped labels falls from" in noisy[7 + 2]  # the second family is the first backwards
     assert all("score 0.3 or more" in sentence for sentence in (clean[1], noisy[1], noisy[3]))
     assert "false discovery rate of 0.1:" in clean[2]
 
@@ -395,7 +399,7 @@ def test_the_same_inputs_give_the_same_bytes(finished, tmp_path):
 def test_the_sidecar_names_every_file_that_the_page_shows(finished):
     record = provenance.read(finished[0] / "report/report.html")
     read = {Path(path).relative_to(finished[0]).as_posix(): digest for path, digest in record["inputs"].items()}
-    per_dataset = 5 + 1 + 3 * 2 + 2 + 3 * 2  # pictures, their table, scores, trajectories, blocks
+    per_dataset = 5 + 1 + 3 * 2 + 2 * 2 + 3 * 2  # pictures, their table, scores, trajectories, blocks
     assert len(read) == 2 * per_dataset
     for name, digest in read.items():
         assert digest == hashlib.sha256((finished[0] / name).read_bytes()).hexdigest()
