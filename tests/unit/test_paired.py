@@ -250,14 +250,17 @@ def test_the_order_of_the_examples_does_not_matter_within_a_bin(simulate_family)
     assert np.array_equal(one.margin[order], other.margin)
 
 
+NOBODY = np.zeros(1000, dtype=bool)
+
+
 @pytest.mark.parametrize(("n", "count"), [(1, 1), (299, 1), (300, 2), (1437, 9), (50_000, MOST_BINS)])
 def test_bins_are_equal_parts_along_the_variance(n, count):
     variance = np.random.default_rng(0).random(n)
-    bins = bins_of(variance, np.ones(n, dtype=bool))
+    bins = bins_of(variance, np.ones(n, dtype=bool), np.zeros(n, dtype=bool))
     sizes = np.bincount(bins)
     assert len(sizes) == count
     assert sizes.max() - sizes.min() <= 1
-    assert count == 1 or sizes.min() >= EXAMPLES_PER_BIN
+    assert count == 1 or sizes.min() >= EXAMPLES_PER_BIN - 1
     assert (np.diff(bins[np.argsort(variance)]) >= 0).all()
 
 
@@ -265,9 +268,32 @@ def test_bins_are_equal_parts_along_the_variance(n, count):
 def test_no_bin_mixes_testable_examples_with_others(share):
     random = np.random.default_rng(0)
     variance, testable = random.random(1000), random.random(1000) < share
-    bins = bins_of(variance, testable)
+    bins = bins_of(variance, testable, NOBODY)
     assert np.array_equal(np.unique(bins), np.arange(bins.max() + 1))
     assert not set(bins[testable]) & set(bins[~testable])
+
+
+def test_equal_variances_share_a_bin_so_that_the_order_does_not_matter():
+    random = np.random.default_rng(0)
+    variance, order = random.integers(0, 40, 1000) / 40, random.permutation(1000)
+    bins = bins_of(variance, ~NOBODY, NOBODY)
+    assert bins.max() > 3
+    assert np.array_equal(bins[order], bins_of(variance[order], ~NOBODY, NOBODY))
+    assert all(len(set(bins[variance == value])) == 1 for value in variance)
+    assert bins_of(np.full(1000, 0.1), ~NOBODY, NOBODY).tolist() == [0] * 1000
+
+
+def test_guests_are_tested_against_the_others_and_change_nothing_for_them(simulate_family):
+    # Guests with the noise of .5 among hosts of .2 to .8, and guests that no host is like: never wrong.
+    scores = flat(np.concatenate([np.linspace(0.2, 0.8, 500), np.full(2000, 0.5), np.zeros(50)]))
+    sizes = simulate_family(scores, seed=13)
+    hosts = examine([size.select(np.arange(500)) for size in sizes])
+    found = paired_tests(sizes, TAU, CONFIDENCE, guests=2050)
+    for name in ("p_trend", "p_cap", "margin"):
+        assert np.array_equal(getattr(found, name)[:500], getattr(hosts, name)), name
+    assert set(found.margin[500:2500]) <= set(hosts.margin)
+    assert (found.margin[2500:] == 0).all()
+    assert (found.p_trend[2500:] == 1).all()
 
 
 def test_margins_follow_the_noise_of_the_example(simulate_family):

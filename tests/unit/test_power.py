@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from memflow.statistics.paired import paired_tests
 from memflow.statistics.power import COPIES, EFFECTS, LEVELS, power
+from memflow.statistics.trajectory_types import classify, critical_p_value
 
 TAU, FDR, CONFIDENCE = 0.15, 0.05, 0.95
 FLAT = np.repeat([0.0, 0.1, 0.3, 0.5, 0.9], 50)
@@ -68,6 +70,30 @@ def test_constant_is_recognised_where_the_margin_allows_it(by_groups):
     assert few[0.5] == 0
     assert many[0.5] > 0.9
     assert few.is_monotonic_decreasing
+
+
+def recognised_in_studies(simulate_family, kind, effect, groups, studies=6):
+    """Share of 40 examples with a true change among 250 flat ones, and what power says about such studies."""
+    path = {"increasing": [0, 1 / 3, 2 / 3, 1], "cap-shaped": [0, 0, 1, 0]}[kind]
+    scores = np.concatenate([np.tile(effect * np.array(path)[:, None], 40), np.tile(FLAT, (4, 1))], axis=1)
+    seen, said = [], []
+    for study in range(studies):
+        sizes = simulate_family(scores, groups=groups, seed=50 + study)
+        tests = paired_tests(sizes, TAU, CONFIDENCE)
+        seen.append((classify(tests, TAU, critical_p_value(tests, FDR))[:40] == kind).mean())
+        said.append(shares(table_of(sizes), kind)[effect])
+    return np.mean(seen), np.mean(said)
+
+
+@pytest.mark.parametrize("kind", ["increasing", "cap-shaped"])
+@pytest.mark.parametrize(("groups", "effect"), [(10, 0.3), (10, 0.4), (40, 0.2)])
+def test_the_power_is_what_planted_examples_of_a_study_have(simulate_family, kind, groups, effect):
+    seen, said = recognised_in_studies(simulate_family, kind, effect, groups)
+    print(f"\n{kind}, K = {10 * groups}, effect {effect}: recognised {seen:.3f}, power {said:.3f}")  # for decision 4
+    # Four standard errors: 240 examples (independent but for the critical value) against 6 x 200 simulated ones.
+    error = (said * (1 - said) * (1 / 240 + 1 / 1200)) ** 0.5
+    assert seen == pytest.approx(said, abs=4 * error + 0.02)  # .02 for the critical value, which differs by study
+    assert 0.05 < said < 0.999
 
 
 def test_a_study_in_which_nothing_can_change_still_has_a_power(simulate_family):

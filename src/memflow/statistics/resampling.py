@@ -17,7 +17,9 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float, strata: int 
 
     The percentile interval, expanded for the small number of groups: the quantiles are taken at the level that makes a
     normal sample's interval equal Student's (Hesterberg 2015, The American Statistician 69:371, section 4.6). Not for
-    counts above a threshold, for which resampling adds noise before the threshold: use :func:`jackknife`.
+    counts above a threshold, for which resampling adds noise before the threshold: use :func:`jackknife`. Few groups
+    still make it too narrow: in simulations at 0.95 it covers .87 with 4 groups; resampled by halves .66 with 4, .89
+    with 6, .93 with 8 and .94 with 10 (decision 4).
 
     Parameters
     ----------
