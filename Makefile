@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test lint oracle reproduce docs lock clean
+.PHONY: help env demo test lint oracle bench reproduce docs lock clean
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -36,6 +36,9 @@ lint: env        ## style, types, and the workflow's own lint
 
 oracle: env      ## the estimator against the exact scores of nearest neighbours, full size
 	pytest tests/integration/test_oracle.py --oracle-sets 1000 --capture no
+
+bench: env       ## what memflow promises about speed, measured here, beside its targets; minutes
+	python benchmarks/run.py
 
 reproduce: env   ## run the default study twice and compare every table and figure byte for byte
 	python tests/integration/reproduce.py

@@ -34,6 +34,11 @@ def simulate() -> Callable[..., Counts]:
     return _counts
 
 
+@pytest.fixture(scope="session")
+def simulate_family() -> Callable[..., list[Counts]]:
+    return _family
+
+
 def _dataset(n_train: int = 40, n_test: int = 12, n_classes: int = 3, levels: int = 3, seed: int = 0) -> Dataset:
     """Random images of 2 x 1 x 1 pixels: few grey levels make ties and duplicates."""
     random = np.random.default_rng(seed)
@@ -87,3 +92,10 @@ def _counts(acc_in: Any, acc_out: Any, groups: int = 10, ratio: tuple[int, int] 
         duplicate_group=np.arange(n, dtype=np.int32),
         label_noise=np.arange(n) % 5 == 4,
     )
+
+
+def _family(scores: Any, acc_in: Any = 1.0, groups: int = 10, ratio: tuple[int, int] = (7, 10), seed: int = 0) -> list:
+    """Binomial counts of every size of a family, independent of each other, given the true scores (S, n)."""
+    acc_in = np.broadcast_to(acc_in, np.shape(scores))
+    sizes = enumerate(zip(acc_in, acc_in - scores, strict=True))
+    return [_counts(*accuracies, groups=groups, ratio=ratio, seed=100 * seed + size) for size, accuracies in sizes]

@@ -96,6 +96,11 @@ class Counts:
             acc_out = (weights @ self.correct_out) / (weights @ self.n_out)
         return acc_in, acc_out
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every example is in-sample equally often in every group, and out-of-sample too."""
+        return all((values == values[0, 0]).all() for values in (self.n_in, self.n_out))
+
     def memorisation(self, weights: np.ndarray) -> np.ndarray:
         """Scores ``acc_in − acc_out``, float64[..., n]; see :meth:`accuracies`."""
         acc_in, acc_out = self.accuracies(weights)
@@ -231,20 +236,20 @@ def count(
         The arrays of :class:`Counts` that :func:`merge` joins.
     """
     n_epochs, n = len(outcome["epochs"]), masks.shape[1]
-    group_of_run = first_group + np.arange(len(masks)) // group_size
-    halves = [group_of_run % 2 == half for half in (0, 1)]
+    parity = (first_group + np.arange(len(masks) // group_size)) % 2
     train_bits = outcome["train_correct"]
     by_epoch = {name: np.zeros((n_epochs, 2, n), dtype=np.uint32) for name in ("in", "out")}
     for epoch in range(n_epochs):
         correct = unpack(train_bits[:, epoch], n)
-        for half, runs in enumerate(halves):
-            by_epoch["in"][epoch, half] = (correct[runs] & masks[runs]).sum(axis=0, dtype=np.uint32)
-            by_epoch["out"][epoch, half] = (correct[runs] & ~masks[runs]).sum(axis=0, dtype=np.uint32)
+        inside, outside = _by_group(correct & masks, group_size), _by_group(correct & ~masks, group_size)
+        for half in (0, 1):
+            by_epoch["in"][epoch, half] = inside[parity == half].sum(axis=0, dtype=np.uint32)
+            by_epoch["out"][epoch, half] = outside[parity == half].sum(axis=0, dtype=np.uint32)
     test_correct = unpack(outcome["test_correct"][:, -1], n_test)
     accuracy = outcome["accuracy"]
     return {
-        "correct_in": _by_group(correct & masks, group_size),
-        "correct_out": _by_group(correct & ~masks, group_size),
+        "correct_in": inside,
+        "correct_out": outside,
         "n_in": _by_group(masks, group_size),
         "n_out": _by_group(~masks, group_size),
         "correct_test": _by_group(test_correct, group_size),
@@ -293,7 +298,7 @@ def check_block(path: Path, runs: dict[str, Any], fingerprint: str, seeds: range
 def _by_group(values: np.ndarray, group_size: int) -> np.ndarray:
     """Sums over the runs of each group, uint8 or uint16[groups, n], of bool[runs, n]."""
     dtype = np.uint8 if group_size < 256 else np.uint16
-    return values.reshape(-1, group_size, values.shape[1]).sum(axis=1, dtype=dtype)
+    return values.view(np.uint8).reshape(-1, group_size, values.shape[1]).sum(axis=1, dtype=dtype)
 
 
 def _conditions(records: list[dict[str, Any]], blocks: list[Path], uniform: bool) -> list[dict[str, Any]]:

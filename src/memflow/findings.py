@@ -36,8 +36,10 @@ def describe(folder: Path) -> str:
 
 
 def read_numbers(path: Path) -> pd.DataFrame:
-    """The table of the figure ``mean_memorisation``; the family is the empty text where there is none."""
-    return pd.read_csv(path, dtype={"family": "str"}).fillna({"family": ""})
+    """A table of numbers. Texts stay what they are: the family of an architecture without one is the empty text."""
+    missing = dict.fromkeys(("value", "low", "high"), "")
+    names = {"family": "str", "architecture": "str"}
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=missing)
 
 
 def along_family(numbers: pd.DataFrame, changes: pd.DataFrame, memorised_at: float) -> list[str]:
@@ -52,21 +54,22 @@ def along_family(numbers: pd.DataFrame, changes: pd.DataFrame, memorised_at: flo
     memorised_at : float
     """
     values: Any = numbers.set_index(["architecture", "examples", "quantity"])  # pandas-stubs lose track of the rows
-    first, last = numbers["architecture"].iloc[0], numbers["architecture"].iloc[-1]
+    ends = numbers["architecture"].iloc[[0, -1]]
     sentences = []
-    for group in _groups(numbers):
-        ends = [values.loc[(name, group, "memorisation")] for name in (first, last)]
+    for group in _groups(changes):
+        first, last = (values.loc[(name, group, "memorisation")] for name in ends)
         change = _limits(changes, group, "mean_change")
         sentences.append(
-            f"The mean memorisation of {_plural(group)} {_verb(change)} from {_interval(*_of(ends[0]))} at "
-            f"{ends[0]['parameters']:,.0f} parameters to {_interval(*_of(ends[1]))} at {ends[1]['parameters']:,.0f} "
+            f"The mean memorisation of the {_plural(group)} {_verb(change)} from {_interval(*_of(first))} at "
+            f"{first['parameters']:,.0f} parameters to {_interval(*_of(last))} at {last['parameters']:,.0f} "
             f"(paired change {_interval(*change, sign='+')})."
         )
-        counts = [values.loc[(name, group, "memorised"), "value"] for name in (first, last)]
+        first, last = (values.loc[(name, group, "memorised")] for name in ends)
         change = _limits(changes, group, "memorised_change")
         sentences.append(
-            f"Of {_plural(group, ends[0]['n_examples'])}, {counts[0]:,.0f} score {memorised_at:g} or more at the "
-            f"smallest size and {counts[1]:,.0f} at the largest (change {_interval(*change, sign='+', digits=0)})."
+            f"The number of memorised {_plural(group)} (score {memorised_at:g} or more) {_verb(change)} from "
+            f"{first['value']:,.0f} of {first['n_examples']:,.0f} at the smallest size to {last['value']:,.0f} at the "
+            f"largest (paired change {_interval(*change, sign='+', digits=0)})."
         )
     return sentences
 
@@ -86,16 +89,16 @@ def of_types(changes: pd.DataFrame, power: pd.DataFrame, fdr: float) -> list[str
     for group in _groups(changes):
         shares: Any = changes[(changes["examples"] == group) & (changes["quantity"] == "share")]
         parts = [
-            f"{row.type} {100 * row.value:.1f} % [{100 * max(row.low, 0):.1f}, {100 * min(row.high, 1):.1f}]"
+            f"{row.type} {100 * row.value:.1f}\u00a0% [{100 * max(row.low, 0):.1f},\u00a0{100 * min(row.high, 1):.1f}]"
             for row in shares.itertuples()
         ]
-        sentences.append(f"Types of {_plural(group)}, at a false discovery rate of {fdr:g}: {', '.join(parts)}.")
+        sentences.append(f"Types of the {_plural(group)}, at a false discovery rate of {fdr:g}: {', '.join(parts)}.")
     rising = power[power["planted"] == "increasing"].set_index("effect")["recognised"]
-    seen = rising[rising >= 0.8]
-    least = f"when it is {seen.index.min():g} or more" if len(seen) else "at no size up to 0.9"
+    enough = rising[::-1].cummin() >= 0.8  # also every larger rise
+    least = f"when it is {enough[enough].index.min():g} or more" if enough.any() else "at no size up to 0.9"
     sentences.append(
-        f"With these runs a planted rise of the score is recognised in at least 80 % of cases {least}; a rise of 0.2 "
-        f"in {100 * rising.loc[0.2]:.0f} %. What is not recognised is undetermined, not flat."
+        f"With these runs a planted rise of the score is recognised in at least 80\u00a0% of cases {least}; a rise "
+        f"of 0.2 in {100 * rising.loc[0.2]:.0f}\u00a0%. What is not recognised is undetermined, not flat."
     )
     return sentences
 
@@ -105,10 +108,8 @@ def _groups(table: pd.DataFrame) -> list[str]:
     return [group for group in table["examples"].unique() if group != "all"] or ["all"]
 
 
-def _plural(group: str, number: float | None = None) -> str:
-    """``all examples``, ``clean labels``; with their number, ``all 1,078 examples``, ``1,025 clean labels``."""
-    counted = "" if number is None else f"{number:,.0f} "
-    return f"all {counted}examples" if group == "all" else f"{counted}{group}s"
+def _plural(group: str) -> str:
+    return "examples" if group == "all" else f"{group}s"
 
 
 def _limits(changes: pd.DataFrame, group: str, quantity: str) -> Limits:
@@ -116,7 +117,8 @@ def _limits(changes: pd.DataFrame, group: str, quantity: str) -> Limits:
 
 
 def _of(row: Any) -> Limits:
-    return float(row["value"]), float(row["low"]), float(row["high"])
+    value, low, high = (round(float(row[name]), 9) + 0.0 for name in ("value", "low", "high"))  # 1e-17 is no change
+    return value, low, high
 
 
 def _verb(change: Limits) -> str:
@@ -125,8 +127,11 @@ def _verb(change: Limits) -> str:
 
 
 def _interval(value: float, low: float, high: float, sign: str = "", digits: int = 3) -> str:
+    """A value with its limits, to as many digits as it takes for no limit to look like zero that is not."""
+    while any(limit and not round(limit, digits) for limit in (low, high)):
+        digits += 1
     value, low, high = (round(number, digits) + 0.0 for number in (value, low, high))  # no "-0"
-    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]".replace("-", "−")
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f},\u00a0{high:{sign}.{digits}f}]".replace("-", "−")
 
 
 def _dataset(numbers: pd.DataFrame) -> list[str]:

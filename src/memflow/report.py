@@ -5,9 +5,9 @@ run times. It has no place for findings with numbers, is no tracked target, and 
 """
 
 import base64
-import json
-from collections.abc import Iterator
+from collections import Counter
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +47,14 @@ class Results:
         return record
 
     def table(self, name: str) -> pd.DataFrame:
-        """A CSV table; empty texts stay empty."""
+        """A CSV table."""
         self.record(name)
-        return pd.read_csv(self.folder / name, keep_default_na=False, na_values={"low": "", "high": "", "value": ""})
+        return findings.read_numbers(self.folder / name)
 
     def picture(self, name: str) -> str:
         """A PNG as a data URL."""
         self.record(name)
         return f"data:image/png;base64,{base64.b64encode((self.folder / name).read_bytes()).decode()}"
-
-    def blocks(self) -> Iterator[dict[str, Any]]:
-        """Sidecars of all blocks of runs; the merge has checked the blocks themselves."""
-        for path in sorted(self.folder.glob("runs/*/*/*/block-*.npz.prov.json")):
-            yield json.loads(path.read_text())
 
 
 def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path], output: Path) -> None:
@@ -79,7 +74,9 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     """
     started = provenance.now()
     results, config = Results(folder), yaml.safe_load(spec["config"])
-    texts = {name: path.read_text().strip() for name, path in zip(spec["figures"], captions, strict=True)}
+    texts = {
+        name: path.read_text(encoding="utf-8").strip() for name, path in zip(spec["figures"], captions, strict=True)
+    }
     datasets = [
         {
             "name": name,
@@ -94,11 +91,11 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     ]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.undefined = jinja2.StrictUndefined
-    page = environment.from_string(template.read_text()).render(
+    page = environment.from_string(template.read_text(encoding="utf-8")).render(
         config=config,
         config_text=spec["config"],
         datasets=datasets,
-        made=_made(results),
+        made=_made(results, config),
         folder=folder,
     )
     write_bytes(output, page.encode())
@@ -135,20 +132,31 @@ def _architecture(results: Results, dataset: str, architecture: str) -> dict[str
     }
 
 
-def _made(results: Results) -> dict[str, Any]:
-    """Where, when and with which code the runs were made."""
-    records = list(results.blocks())
+def _made(results: Results, config: dict[str, Any]) -> dict[str, Any]:
+    """Where, when and with which code the study's runs were made, and what of that is not the same for all."""
+    numbers = range(config["seeds"] // config["block_size"])
+    records = [
+        results.record(f"runs/{dataset}/{architecture}/{METHOD}/block-{number}.npz")
+        for dataset, architecture, number in product(config["datasets"], config["architectures"], numbers)
+    ]
     conditions = [record["bit_conditions"] for record in records]
-    circumstances = [record["circumstance"] for record in records]
+    circumstances = sorted((record["circumstance"] for record in records), key=lambda of: of["finished"])
+    used = {
+        "devices": Counter(f"{of['device']} ({of['device_name']})" for of in conditions),
+        "versions of PyTorch": Counter(of["torch"] for of in conditions),
+        "commits": Counter(_commit(of) for of in circumstances),
+    }
     times = [[datetime.fromisoformat(of[key]) for key in ("started", "finished")] for of in circumstances]
     return {
-        "blocks": len(records),
-        "commits": sorted(
-            {f"{of['commit']}{' (with uncommitted changes)' if of['dirty'] else ''}" for of in circumstances}
-        ),
-        "devices": sorted({f"{of['device']} ({of['device_name']})" for of in conditions}),
-        "torch": sorted({of["torch"] for of in conditions}),
-        "first": min(start for start, _ in times).date(),
-        "last": max(finish for _, finish in times).date(),
-        "job_hours": sum((finish - start for start, finish in times), timedelta()).total_seconds() / 3600,
+        "jobs": len(records),
+        "used": used,
+        "mixed": {kind: counts for kind, counts in used.items() if len(counts) > 1},
+        "last": circumstances[-1],
+        "days": sorted({min(times)[0].date(), times[-1][1].date()}),
+        "duration": sum((finish - start for start, finish in times), timedelta()),
     }
+
+
+def _commit(circumstance: dict[str, Any]) -> str:
+    commit = circumstance["commit"] or "no commit"
+    return f"{commit} with uncommitted changes" if circumstance["dirty"] else commit

@@ -40,7 +40,10 @@ def raw(purpose: str, key: tuple[int | str, ...], size: int | tuple[int, ...]) -
 
 def permutation(purpose: str, key: tuple[int | str, ...], n: int) -> np.ndarray:
     """A uniform random permutation of ``range(n)``, int64[n]; parameters as in :func:`raw`."""
-    return np.argsort(raw(purpose, key, n), kind="stable")
+    values = raw(purpose, key, n)
+    order = np.argsort(values)  # several times as fast as a stable sort, and the same unless two values are equal
+    distinct = (np.diff(values[order]) != 0).all()
+    return order if distinct else np.argsort(values, kind="stable")
 
 
 def integers(purpose: str, key: tuple[int | str, ...], size: int | tuple[int, ...], high: int) -> np.ndarray:

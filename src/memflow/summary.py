@@ -1,6 +1,5 @@
 """Study-level statistics of one dataset, architecture and method, with intervals from the groups of runs."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from memflow.counts import Counts
 from memflow.statistics import bimodality, mixture
-from memflow.statistics.resampling import bootstrap, jackknife
+from memflow.statistics.resampling import Statistic, bootstrap, jackknife
 
 BINS = np.round(np.linspace(-0.1, 1.0, 23), 9)  # edges; a score below the first counts in the first bin
 MEANS = ("memorisation", "acc_in", "acc_out")
@@ -82,7 +81,13 @@ def _bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     return np.histogram(np.clip(scores + 1e-9, BINS[0], BINS[-1]), BINS, weights=weights)[0]
 
 
-def _means(part: Counts) -> Callable[[np.ndarray], np.ndarray]:
+def _means(part: Counts) -> Statistic:
+    if part.is_balanced:  # then the means are those of the groups' own means
+        acc_in = part.correct_in.mean(axis=1) / part.n_in[0, 0]
+        acc_out = part.correct_out.mean(axis=1) / part.n_out[0, 0]
+        by_group = np.stack([acc_in - acc_out, acc_in, acc_out], axis=1)
+        return lambda weights: weights @ by_group / weights.sum(axis=1, keepdims=True)
+
     def statistic(weights: np.ndarray) -> np.ndarray:
         acc_in, acc_out = part.accuracies(weights)
         means = [np.nanmean(values, axis=-1) for values in (acc_in - acc_out, acc_in, acc_out)]
@@ -91,12 +96,12 @@ def _means(part: Counts) -> Callable[[np.ndarray], np.ndarray]:
     return statistic
 
 
-def _test_accuracy(counts: Counts) -> Callable[[np.ndarray], np.ndarray]:
+def _test_accuracy(counts: Counts) -> Statistic:
     by_group = counts.correct_test.mean(axis=1) / counts.group_size
     return lambda weights: (weights @ by_group / weights.sum(axis=1))[:, None]
 
 
-def _raw(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.ndarray]:
+def _raw(part: Counts, memorised_at: float) -> Statistic:
     def statistic(used: np.ndarray) -> np.ndarray:
         scores = part.memorisation(used)
         scores = scores[np.isfinite(scores)]
@@ -105,7 +110,7 @@ def _raw(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.ndarray
     return statistic
 
 
-def _corrected(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.ndarray]:
+def _corrected(part: Counts, memorised_at: float) -> Statistic:
     full: np.ndarray | None = None
 
     def statistic(used: np.ndarray) -> np.ndarray:
@@ -120,8 +125,7 @@ def _corrected(part: Counts, memorised_at: float) -> Callable[[np.ndarray], np.n
 
 
 def _observe(part: Counts, used: np.ndarray) -> mixture.Observed:
-    totals = [used @ getattr(part, name).astype(np.int64) for name in ("correct_in", "n_in", "correct_out", "n_out")]
-    return mixture.observe(*totals)
+    return mixture.observe(*part.only(used > 0).totals())
 
 
 def _rows(examples: str, names: list[str], limits: np.ndarray, n_examples: int) -> list[dict[str, Any]]:

@@ -31,7 +31,6 @@ from memflow.statistics.trajectory_types import (
 from memflow.summary import populations
 
 BASES = {"type": TESTED, "descriptive": DESCRIPTIVE}  # columns of a classification, and what may stand in them
-JACKKNIFE_SETS = 20  # groups are left out in at most so many sets, for each needs every test anew
 Sizes = dict[str, Counts]  # by architecture, smallest first
 
 
@@ -162,11 +161,9 @@ def summarise(sizes: Sizes, tau: float, fdr: float, confidence: float, memorised
     groups_of_examples = {name: where for name, where in populations(first).items() if where.any()}
     thresholded = [("share", kind) for kind in TESTED] + [("share_descriptive", kind) for kind in DESCRIPTIVE]
     thresholded.append(("memorised_change", ""))
-    sets = min(first.n_groups, JACKKNIFE_SETS)
-    set_of_group = np.arange(first.n_groups) * sets // first.n_groups
 
     def statistic(used: np.ndarray) -> np.ndarray:
-        kept = [size.only(used[set_of_group] > 0) for size in sizes.values()]
+        kept = [size.only(used > 0) for size in sizes.values()]
         tests = paired_tests(kept, tau, confidence)
         tested, described = classify(tests, tau, critical_p_value(tests, fdr)), describe(tests.scores, tau)
         memorised = tests.scores >= memorised_at - ROUNDING
@@ -175,7 +172,7 @@ def summarise(sizes: Sizes, tau: float, fdr: float, confidence: float, memorised
         rows = [[*(of[where].mean() for of in shares), gained[where].sum()] for where in groups_of_examples.values()]
         return np.ravel(rows)
 
-    limits = jackknife(sets, statistic, confidence)
+    limits = jackknife(first.n_groups, statistic, confidence)
     changes = bootstrap(first.n_groups, _mean_change(sizes, list(groups_of_examples.values())), confidence)
     keys = [(name, *key) for name in groups_of_examples for key in thresholded]
     keys += [(name, "mean_change", "") for name in groups_of_examples]

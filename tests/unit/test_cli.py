@@ -11,11 +11,14 @@ from memflow.data import prepared
 
 VERBS = {
     "config": "check a config file",
+    "plan": "say what a study would run",
     "summary": "say what a finished study found",
+    "show": "show one training example",
     "prepare": "load a dataset",
     "train": "train one block of seeds",
     "count": "merge blocks into counts",
     "score": "turn counts into score tables",
+    "classify": "tell how every example's score changes",
 }
 
 
@@ -130,8 +133,9 @@ def test_a_dataset_that_does_not_exist_is_refused_by_name(train, tmp_path, refus
     assert "absent.npz" in refused(*train(dataset=tmp_path / "absent.npz"))
 
 
-def test_count_and_score_refuse_inputs_without_sidecar(tmp_path, refused):
-    study = Study(tiny_config(block_size=8))
+def test_count_score_and_classify_refuse_inputs_without_sidecar(tmp_path, refused):
+    families = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
+    study = Study(tiny_config(block_size=8, families=families))
     data, block, counts = (tmp_path / name for name in ("data.npz", "block-0.npz", "counts.npz"))
     prepared.save(noise_images(), data)
     shutil.copy(data, block)
@@ -140,6 +144,9 @@ def test_count_and_score_refuse_inputs_without_sidecar(tmp_path, refused):
     assert "block-0.npz has no sidecar" in said
     spec = json.dumps(study.scores_spec())
     said = refused("score", "--spec", spec, "--counts", counts, "--output", tmp_path / "scores.parquet")
+    assert "counts.npz has no sidecar" in said
+    spec = json.dumps(study.trajectories_spec("sizes"))
+    said = refused("classify", "--spec", spec, "--counts", counts, counts, "--output", tmp_path / "types.parquet")
     assert "counts.npz has no sidecar" in said
 
 

@@ -52,6 +52,7 @@ def without(key):
 def specs(study):
     """Every spec of a study, as text."""
     found = {("scores",): study.scores_spec()}
+    found |= {("trajectories", family): study.trajectories_spec(family) for family in study.families}
     for dataset in study.datasets:
         found["prepare", dataset] = study.prepare_spec(dataset)
         found["figure", dataset] = study.figure_spec("mean_memorisation", dataset)
@@ -113,6 +114,13 @@ WRONG = [
     ("architectures.mlp.hidden", [8, 0], ["architectures.mlp.hidden.1 is 0", "at least 1"]),
     ("confidence", 95, ["confidence is 95", "below 1"]),
     ("memorised_at", 0, ["memorised_at is 0", "above 0"]),
+    ("tau", 0, ["tau is 0", "above 0"]),
+    ("tau", 15, ["tau is 15", "below 1"]),
+    ("fdr", 0, ["fdr is 0", "above 0"]),
+    ("fdr", 5, ["fdr is 5", "below 1"]),
+    ("families.sizes.architectures", ["mlp"], ["families.sizes.architectures"]),
+    ("families.sizes.architectures", ["mlp", "mlp"], ["families.sizes.architectures"]),
+    ("families.twin", FAMILIES["sizes"], ["families.twin.title is 'Sizes', as is that of sizes", "titles must differ"]),
     ("study", "My Study", ["study is 'My Study'", "a name that matches"]),
     ("datasets.a b", {"source": "digits"}, ["datasets", "'a b'", "a name that matches"]),
     ("datasets", {}, ["datasets", "non-empty"]),
@@ -124,6 +132,7 @@ WRONG = [
     ("datasets.noisy.label_noise.fraction", 2, ["datasets.noisy.label_noise.fraction is 2", "between 0 and 1"]),
     ("block_size", 3, ["block_size is 3", "ratio 1/2", "a multiple of 2"]),
     ("seeds", 6, ["seeds is 6", "a multiple of block_size (4)"]),
+    ("seeds", 4, ["seeds is 4", "trajectories along families need at least four groups of 2 runs, two per half"]),
     ("recipes.short.fuse", 3, ["recipes.short.fuse is 3", "block_size (4) must be a multiple of it"]),
     ("architectures.resnet.depth", 18, ["architectures.resnet.depth is 18", "6n + 2: 8, 14, 20"]),
     (
@@ -230,6 +239,7 @@ def test_defaults_are_filled_in_at_every_level():
         {key: value for key, value in tiny_config(seeds=100).items() if key not in ("ratio", "block_size")}
     ).config
     assert (filled["ratio"], filled["block_size"], filled["design"], filled["families"]) == ("7/10", 50, "balanced", {})
+    assert (filled["tau"], filled["fdr"]) == (0.15, 0.05)
     recipe = filled["recipes"]["short"]
     assert (recipe["momentum"], recipe["weight_decay"], recipe["precision"]) == (0.9, 5e-4, "fp32")
     assert recipe["augment"] == {"crop": 0, "translate": 0, "flip": False}
@@ -294,7 +304,41 @@ def test_a_further_dataset_or_architecture_changes_no_existing_spec(key, value, 
 
 def test_the_options_of_the_analysis_change_no_run_and_no_counts():
     after = full_config() | {"memorised_at": 0.5, "confidence": 0.9, "families": {}}
-    assert {spec[0] for spec in changed_specs(full_config(), after)} == {"scores", "figure"}
+    assert {spec[0] for spec in changed_specs(full_config(), after)} == {"scores", "trajectories", "figure"}
+
+
+@pytest.mark.parametrize(("key", "value"), [("tau", 0.2), ("fdr", 0.1)])
+def test_the_options_of_trajectories_change_nothing_else(key, value):
+    assert changed_specs(full_config(), changed(key, value)) == {("trajectories", "sizes")}
+
+
+def test_a_further_family_leaves_the_trajectories_along_the_others():
+    after = changed("families.widths", {"title": "Widths", "architectures": ["mlp", "wide"]})
+    differing = changed_specs(full_config(), after)
+    assert differing == {("trajectories", "widths"), *(("figure", name) for name in full_config()["datasets"])}
+
+
+def test_a_study_with_fewer_groups_than_trajectories_need_is_valid_without_families():
+    assert Study(without("families") | {"seeds": 4}).families == {}
+
+
+@pytest.mark.parametrize(
+    ("families", "largest"),
+    [
+        ({}, ["wide"]),
+        ({"sizes": ["mlp", "resnet"]}, ["resnet"]),
+        ({"sizes": ["mlp", "resnet"], "widths": ["mlp", "wide"]}, ["resnet", "wide"]),
+    ],
+)
+def test_the_largest_architecture_is_the_last_of_each_family_or_the_last_network(families, largest):
+    entries = {name: {"title": name, "architectures": members} for name, members in families.items()}
+    study = Study(full_config() | {"families": entries})
+    assert study.largest == study.figure_spec("most_memorised", "digits")["largest"] == largest
+
+
+def test_a_study_of_reference_learners_only_has_a_largest_one():
+    only = {"neighbour": ARCHITECTURES["neighbour"]}
+    assert Study(tiny_config(architectures=only)).largest == ["neighbour"]
 
 
 def test_augmentation_matters_only_to_datasets_that_take_it():
@@ -323,9 +367,10 @@ from pathlib import Path
 from memflow import config
 study = config.Study(config.read(Path("config.yaml")))
 for dataset in study.datasets:
-    study.prepare_spec(dataset), study.figure_spec("mean_memorisation", dataset)
+    study.prepare_spec(dataset), study.figure_spec("trajectories", dataset)
     for name in study.architectures:
         study.block_spec(dataset, name, "one-hot", 0), study.counts_spec(dataset, name, "one-hot")
+study.scores_spec(), [study.trajectories_spec(family) for family in study.families]
 heavy = {"numpy", "torch", "pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "seaborn"}
 print(*sorted(heavy & sys.modules.keys()))
 """
@@ -340,7 +385,6 @@ print(*sorted(heavy & sys.modules.keys()))
         ("recipes.short.learning_rate", float("inf")),
         ("datasets.noisy.label_noise.fraction", "3/2"),
         ("recipes.short.schedule", {"shape": "step", "milestones": [float("nan")]}),
-        ("families.twin", {"title": "Sizes", "architectures": ["mlp"]}),
     ],
 )
 def test_a_senseless_value_is_refused(key, value):

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -170,6 +171,75 @@ def test_a_selection_keeps_runs_and_drops_examples(simulate):
     assert np.array_equal(part.epoch_correct_out, merged.epoch_correct_out[:, :, where])
     assert (part.n_groups, part.n_examples) == (10, where.sum())
     assert len(part.converged) == len(merged.converged)
+
+
+def uneven(simulate):
+    """Counts whose groups had an example in-sample in different numbers of runs, as under the iid design."""
+    merged = simulate(np.full(30, 0.9), np.linspace(0, 1, 30))
+    random = np.random.default_rng(1)
+    n_in, n_out = random.integers(1, 8, (10, 30)), random.integers(0, 4, (10, 30))
+    return replace(
+        merged,
+        n_in=n_in.astype(np.uint8),
+        n_out=n_out.astype(np.uint8),
+        correct_in=random.binomial(n_in, 0.9).astype(np.uint8),
+        correct_out=random.binomial(n_out, 0.4).astype(np.uint8),
+    )
+
+
+def test_scores_and_totals_are_those_of_all_groups(simulate):
+    merged = uneven(simulate)
+    correct_in, n_in, correct_out, n_out = merged.totals()
+    for total, name in zip(
+        (correct_in, n_in, correct_out, n_out), ("correct_in", "n_in", "correct_out", "n_out"), strict=True
+    ):
+        assert total.dtype == np.int64
+        assert total.tolist() == [sum(int(value) for value in column) for column in getattr(merged, name).T]
+    assert np.allclose(merged.scores(), correct_in / n_in - correct_out / n_out)
+
+
+def test_totals_do_not_overflow_the_type_of_the_groups(simulate):
+    merged = simulate(np.ones(3), np.ones(3), groups=200)
+    assert merged.totals()[1].tolist() == [1400] * 3  # beyond uint8
+
+
+def test_balanced_groups_contribute_their_own_score_beyond_the_mean(simulate):
+    merged = simulate(np.linspace(0.5, 1, 30), np.linspace(0, 1, 30))
+    own = merged.correct_in / 7 - merged.correct_out / 3
+    assert np.allclose(merged.contributions(), own - merged.scores())
+
+
+def test_contributions_are_the_derivative_of_the_score_by_the_weight_of_a_group(simulate):
+    merged, step = uneven(simulate), 10**6
+    contributions = merged.contributions()
+    assert np.allclose(contributions.sum(axis=0), 0)
+    for group in range(10):
+        heavier = np.full(10, step) + (np.arange(10) == group)
+        change = (merged.memorisation(heavier) - merged.scores()) * step
+        assert np.allclose(contributions[group] / 10, change, atol=1e-4)
+
+
+def test_some_groups_only_are_the_runs_of_these_groups(simulate):
+    merged = uneven(simulate)
+    groups = np.array([0, 1, 1, 0, 0, 1, 0, 0, 0, 1], dtype=bool)
+    part, runs = merged.only(groups), np.flatnonzero(np.repeat(groups, 10))
+    assert (part.n_groups, part.n_examples) == (4, 30)
+    assert np.array_equal(part.scores(), merged.memorisation(groups.astype(int)))
+    for name in ("n_in", "n_out", "correct_in", "correct_out", "correct_test"):
+        assert np.array_equal(getattr(part, name), getattr(merged, name)[[1, 2, 5, 9]]), name
+    for name in ("accuracy", "losses", "converged"):
+        assert np.array_equal(getattr(part, name), getattr(merged, name)[runs], equal_nan=True), name
+    assert len(runs) == 40
+    assert 0 < part.converged.sum() < 40
+
+
+def test_halves_are_the_even_and_the_odd_groups_and_together_everything(simulate):
+    merged = uneven(simulate)
+    even, odd = merged.halves()
+    assert np.array_equal(even.correct_in, merged.correct_in[[0, 2, 4, 6, 8]])
+    assert np.array_equal(odd.n_out, merged.n_out[[1, 3, 5, 7, 9]])
+    for whole, *parts in zip(merged.totals(), even.totals(), odd.totals(), strict=True):
+        assert np.array_equal(whole, sum(parts))
 
 
 # The stage: blocks of the reference learner on the disk.

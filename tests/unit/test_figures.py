@@ -1,10 +1,35 @@
+import functools
+import itertools
 import json
+import runpy
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_helpers import (
+    ALONG_FAMILIES,
+    ARCHITECTURES,
+    DATASET,
+    MODULES,
+    NO_FAMILIES,
+    NOISY,
+    PICTURES,
+    STUDY,
+    TEXT,
+    collisions,
+    drawn_texts,
+    grid,
+    legend_texts,
+    make,
+    outside,
+    select,
+    summary,
+    tables,
+)
 from helpers import tiny_config
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
@@ -12,49 +37,13 @@ from matplotlib.patches import StepPatch
 
 from memflow import provenance
 from memflow.config import Study
-from memflow.figures import adapter, families, mean_memorisation, score_distribution, style
-from memflow.files import sha256, write_csv
+from memflow.data import prepared
+from memflow.figures import families, mean_memorisation, style
+from memflow.files import sha256, write_csv, write_parquet
 from memflow.statistics import bimodality
 from memflow.summary import BINS
 
-SIZES = {"mlp": 100, "wide": 400, "resnet": 250, "neighbour": 0}
-ARCHITECTURES = tiny_config()["architectures"] | {"wide": {"model": "mlp", "hidden": [32], "recipe": "short"}}
-FAMILIES = {
-    "mlps": {"title": "MLPs", "architectures": ["mlp", "wide"]},
-    "all": {"title": "All networks", "architectures": ["mlp", "wide", "resnet"]},
-}
-STUDY = Study(tiny_config(architectures=ARCHITECTURES, families=FAMILIES))
-NOISY = {"all": 200, "clean label": 190, "flipped label": 10}
-MODULES = {"mean_memorisation": mean_memorisation, "score_distribution": score_distribution}
-KINDS = {"mean_memorisation": ["summary"], "score_distribution": ["summary", "histogram"]}
-
-
-def summary(groups):
-    """A summary table in which every number is different."""
-    corrected = [f"{name}_corrected" for name in ("memorised", *bimodality.NAMES)]
-    quantities = ["memorisation", "acc_in", "acc_out", "memorised", *bimodality.NAMES, *corrected]
-    rows = []
-    for architecture, parameters in SIZES.items():
-        keys = [("all", "acc_test"), *((group, quantity) for group in groups for quantity in quantities)]
-        for examples, quantity in keys:
-            value = (0.3 + 0.001 * len(rows)) * (groups[examples] if quantity.startswith("memorised") else 1)
-            row = {"architecture": architecture, "examples": examples, "quantity": quantity, "value": value}
-            row |= {"low": 0.9 * value, "high": 1.1 * value, "n_examples": groups[examples], "parameters": parameters}
-            rows.append(row | {"runs": 20, "runs_not_converged": 0, "examples_without_score": 0})
-    return pd.DataFrame(rows)
-
-
-def histogram():
-    parts = []
-    for number, (architecture, parameters) in enumerate(SIZES.items()):
-        weights = 1.0 + np.arange(len(BINS) - 1) + number
-        series = {"raw": weights / weights.sum(), "corrected": weights[::-1] / weights.sum()}
-        columns = {"architecture": architecture, "bin_low": BINS[:-1], "bin_high": BINS[1:], **series}
-        parts.append(pd.DataFrame(columns).assign(parameters=parameters, runs=20, runs_not_converged=0))
-    return pd.concat(parts, ignore_index=True)
-
-
-TABLES = {"summary": summary(NOISY), "histogram": histogram()}
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -72,40 +61,22 @@ def groups(request):
 
 @pytest.fixture
 def drawn(groups):
-    """Makes a figure of the study: its table and its drawing."""
-
-    def make(name):
-        spec = STUDY.figure_spec(name, "digits")
-        numbers = MODULES[name].table(spec, TABLES | {"summary": summary(groups)})
-        return numbers, MODULES[name].draw(spec, numbers)
-
-    return make
+    """Gives a figure of the study: its table and its drawing."""
+    return lambda name: drawing(name, groups is NOISY)
 
 
-def grid(figure):
-    """Visible axes by row."""
-    rows = {}
-    for axes in figure.axes:
-        if axes.axison:
-            rows.setdefault(axes.get_subplotspec().rowspan.start, []).append(axes)
-    return [rows[row] for row in sorted(rows)]
-
-
-def legend_texts(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+@functools.cache
+def drawing(name, noisy):
+    return make(name, tables(name) | {"summary": summary(NOISY if noisy else {"all": 200})})
 
 
 def curves(axes):
-    """Data of every curve of some axes, without legend handles and reference lines."""
-    lines = [line for line in axes.lines if line.get_marker() == "o"]
-    return [np.column_stack(line.get_data()) for line in lines]
+    """Lines of some axes, without legend handles and reference lines."""
+    return [line for line in axes.lines if line.get_marker() == "o"]
 
 
-def select(numbers, **where):
-    """Rows of a table, by the values of some columns."""
-    for column, values in where.items():
-        numbers = numbers[numbers[column].isin(np.atleast_1d(values))]
-    return numbers
+def bands(axes):
+    return [band for band in axes.collections if isinstance(band, FillBetweenPolyCollection)]
 
 
 def percent(rows, column):
@@ -125,7 +96,7 @@ def test_mean_memorisation_has_a_column_per_family_and_a_row_per_quantity(drawn)
     assert [axes.get_xlabel() for axes in panels[-1]] == ["Parameters", "Parameters"]
     assert [axes.get_xscale() for axes in panels[-1]] == ["log", "log"]
     ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in panels[-1]]
-    assert ticks == [["100", "400"], ["100", "400", "250"]]
+    assert ticks == [["100", "400"], ["100", "250", "400"]]
 
 
 def test_the_legend_of_mean_memorisation_explains_every_line(drawn, groups):
@@ -139,33 +110,69 @@ def test_the_legend_of_mean_memorisation_explains_every_line(drawn, groups):
         assert to_hex(handles[name].get_color()) == to_hex(style.COLOURS[name.removesuffix("s")])
 
 
+LOOKS = {"memorisation": "-", "memorised": "-", "acc_in": "-", "acc_out": ":"}
+
+
 def test_every_curve_of_mean_memorisation_is_a_family_in_order_of_size(drawn, groups):
     numbers, figure = drawn("mean_memorisation")
     shown = [name for name in groups if name != "all"] or ["all"]
     for row, quantities in zip(grid(figure), mean_memorisation.ROWS.values(), strict=True):
         for axes, family in zip(row, ("MLPs", "All networks"), strict=True):
-            expected = []
-            for quantity in quantities:
-                for group in shown:
-                    rows = select(numbers, family=family, quantity=quantity, examples=group).sort_values("parameters")
-                    values = percent(rows, "value") if quantity == "memorised" else rows["value"]
-                    expected.append(np.column_stack([rows["parameters"], values]))
-            assert len(curves(axes)) == len(expected)
-            assert all(np.allclose(*pair) for pair in zip(curves(axes), expected, strict=True))
-            assert len(expected[0]) == (2 if family == "MLPs" else 3)
+            found = {(to_hex(line.get_color()), line.get_linestyle()): line.get_xydata() for line in curves(axes)}
+            assert len(found) == len(curves(axes)) == len(quantities) * len(shown)
+            for quantity, group in itertools.product(quantities, shown):
+                rows = select(numbers, family=family, quantity=quantity, examples=group).sort_values("parameters")
+                values = percent(rows, "value") if quantity == "memorised" else rows["value"]
+                expected = np.column_stack([rows["parameters"], values])
+                assert len(expected) == (2 if family == "MLPs" else 3)
+                assert np.allclose(found[to_hex(style.COLOURS[group]), LOOKS[quantity]], expected)
 
 
 def test_every_curve_of_mean_memorisation_has_its_interval(drawn):
     numbers, figure = drawn("mean_memorisation")
-    limits = np.concatenate([numbers["low"], numbers["high"], percent(numbers, "low"), percent(numbers, "high")])
+    scaled = numbers.assign(**{name: percent(numbers, name) for name in ("value", "low", "high")})
+    rows = pd.concat([numbers, scaled])[["parameters", "value", "low", "high"]]
+    known = set(map(tuple, rows.round(9).to_numpy()))
     for axes in figure.axes:
-        bands = [band for band in axes.collections if isinstance(band, FillBetweenPolyCollection)]
-        assert len(bands) == len(curves(axes))
-        for band, curve in zip(bands, curves(axes), strict=True):
+        for band, line in zip(bands(axes), curves(axes), strict=True):
             corners = band.get_paths()[0].vertices
-            assert np.isclose(corners[:, 1, None], limits).any(axis=1).all()
-            middle = [corners[corners[:, 0] == x, 1] for x in curve[:, 0]]
-            assert all(y.min() < value < y.max() for y, value in zip(middle, curve[:, 1], strict=True))
+            for x, y in line.get_xydata():
+                of_size = corners[corners[:, 0] == x, 1]
+                assert (x, *np.round([y, of_size.min(), of_size.max()], 9)) in known
+            assert to_hex(band.get_facecolor()[0]) == to_hex(line.get_color())
+
+
+def test_values_are_on_logarithmic_axes_and_accuracies_on_linear_ones(drawn):
+    _, figure = drawn("mean_memorisation")
+    for row, scale in zip(grid(figure), ("log", "log", "linear"), strict=True):
+        for axes in row:
+            lines = [line.get_ydata() for line in axes.lines if len(line.get_ydata())]
+            assert axes.get_yscale() == scale
+            assert axes.get_ylim()[0] < min(map(min, lines))
+            assert max(map(max, lines)) < axes.get_ylim()[1]
+
+
+def test_an_interval_that_reaches_zero_ends_below_the_logarithmic_axis():
+    given = summary(NOISY)
+    given.loc[given["quantity"] == "memorisation", "low"] = -0.1
+    numbers, figure = make("mean_memorisation", {"summary": given})
+    (axes, _), *_ = grid(figure)
+    lowest = select(numbers, quantity="memorisation", examples=["clean label", "flipped label"])["value"].min()
+    for band in bands(axes):
+        assert np.isclose(band.get_paths()[0].vertices[:, 1].min(), 0.7 * lowest)
+    assert np.isclose(axes.get_ylim()[0], 0.7 * lowest)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.02])
+def test_a_value_that_is_not_positive_makes_the_axis_linear_and_keeps_its_interval(value):
+    given = summary(NOISY)
+    where = (given["architecture"] == "wide") & (given["quantity"] == "memorisation")
+    given.loc[where, ["value", "low", "high"]] = value, value - 0.03, value + 0.01
+    _, figure = make("mean_memorisation", {"summary": given})
+    (axes, _), (other, _), _ = grid(figure)
+    assert (axes.get_yscale(), other.get_yscale()) == ("linear", "log")
+    for band in bands(axes):
+        assert np.isclose(band.get_paths()[0].vertices[:, 1].min(), value - 0.03)
 
 
 def test_a_reference_learner_is_a_level_line_in_every_panel(drawn, groups):
@@ -184,42 +191,69 @@ def test_a_reference_learner_is_a_level_line_in_every_panel(drawn, groups):
 # --- score_distribution --------------------------------------------------------------------------------------------
 
 
-def test_score_distribution_has_a_row_per_family_and_a_panel_per_architecture(drawn):
+COLUMNS = {"MLPs": ["mlp", "wide"], "All networks": ["mlp", "wide", "resnet"], "reference": ["neighbour"]}
+SIZE_TEXTS = {"mlp": "100 parameters", "wide": "400 parameters", "resnet": "250 parameters", "neighbour": "neighbour"}
+
+
+def test_score_distribution_has_a_column_per_family_and_a_panel_per_architecture(drawn):
     _, figure = drawn("score_distribution")
-    titles = [[axes.get_title() for axes in row] for row in grid(figure)]
-    assert titles == [["mlp", "wide"], ["mlp", "wide", "resnet"], ["neighbour"]]
-    labels = [row[0].get_ylabel() for row in grid(figure)]
-    assert labels == ["MLPs\nShare of examples", "All networks\nShare of examples", "reference\nShare of examples"]
-    assert figure.get_supxlabel() == "Memorisation"
+    placed = {}
+    for axes in (axes for row in grid(figure) for axes in row):
+        place = axes.get_subplotspec()
+        placed.setdefault(place.colspan.start, []).append((place.rowspan.start, axes.texts[0].get_text()))
+    for column, architectures in enumerate(COLUMNS.values()):
+        assert [row for row, _ in sorted(placed[column])] == list(range(len(architectures)))
+        shown = [text.splitlines()[0] for _, text in sorted(placed[column])]
+        assert shown == [SIZE_TEXTS[name] for name in architectures]
+    assert [axes.get_title() for axes in grid(figure)[0]] == list(COLUMNS)
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("Memorisation", "Share of examples")
     assert legend_texts(figure) == ["as estimated", "noise-corrected"]
+
+
+def panels(figure):
+    """Axes of score_distribution with their family and architecture."""
+    for axes in (axes for row in grid(figure) for axes in row):
+        place = axes.get_subplotspec()
+        family = list(COLUMNS)[place.colspan.start]
+        yield axes, family, COLUMNS[family][place.rowspan.start]
 
 
 def test_every_panel_of_score_distribution_draws_its_two_histograms(drawn):
     numbers, figure = drawn("score_distribution")
-    for row in grid(figure):
-        family = row[0].get_ylabel().partition("\n")[0]
-        for axes in row:
-            steps = [patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)]
-            assert len(steps) == 2
-            for series, step in zip(("raw", "corrected"), steps, strict=True):
-                panel = select(numbers, family=family, architecture=axes.get_title(), series=series)
-                bins = select(panel, quantity="share_of_bin")
-                assert np.array_equal(step.values, bins["value"])
-                assert np.allclose(step.edges, BINS)
+    for axes, family, architecture in panels(figure):
+        steps = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
+        assert len(steps) == 2
+        for series, step in zip(("raw", "corrected"), steps, strict=True):
+            panel = select(numbers, family=family, architecture=architecture, series=series)
+            assert np.array_equal(step.get_data().values, select(panel, quantity="share_of_bin")["value"])
+            assert np.allclose(step.get_data().edges, BINS)
+            assert step.get_fill() == (series == "raw")
+            colour = step.get_facecolor() if step.get_fill() else step.get_edgecolor()
+            assert to_hex(colour) == to_hex(style.COLOURS[series])
 
 
 def test_the_numbers_written_into_a_panel_are_corrected_ones_of_its_architecture(drawn):
     numbers, figure = drawn("score_distribution")
-    for axes in (axes for row in grid(figure) for axes in row):
-        rows = select(numbers, architecture=axes.get_title(), series="corrected")
+    for axes, family, architecture in panels(figure):
+        rows = select(numbers, family=family, architecture=architecture, series="corrected")
         values = rows.drop_duplicates("quantity").set_index("quantity")["value"]
         (text,) = (text.get_text() for text in axes.texts)
         assert text.splitlines() == [
-            "noise-corrected",
-            f"score ≤ 0.1: {values['share_low']:.1%}",
-            f"score ≥ 0.9: {values['share_high']:.1%}",
+            SIZE_TEXTS[architecture],
+            f"≤ 0.1: {values['share_low']:.1%}",
+            f"≥ 0.9: {values['share_high']:.1%}",
             f"Sarle: {values['sarle']:.2f}",
         ]
+
+
+def test_every_panel_of_score_distribution_has_its_axes_labelled(drawn):
+    _, figure = drawn("score_distribution")
+    figure.draw_without_rendering()
+    for axes, family, _ in panels(figure):
+        assert [text.get_text() for text in axes.get_xticklabels() if text.get_visible()] == ["0.0", "0.5", "1.0"]
+        percents = [text.get_text() for text in axes.get_yticklabels() if text.get_visible()]
+        assert percents == (["0.1 %", "1 %", "10 %", "100 %"] if family == "MLPs" else [])
+        assert axes.get_yscale() == "log"
 
 
 def test_every_share_lies_inside_the_axes(drawn):
@@ -234,14 +268,12 @@ def test_every_share_lies_inside_the_axes(drawn):
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ["mean_memorisation", "score_distribution"])
 def test_a_table_starts_with_what_its_rows_are_and_has_no_gaps(drawn, name):
     numbers, _ = drawn(name)
     assert list(numbers.columns[:4]) == ["dataset", "family", "architecture", "parameters"]
     assert set(numbers["dataset"]) == {"digits"}
-    members = numbers.groupby("family", sort=False)["architecture"].unique().map(list).to_dict()
-    order = {"MLPs": ["mlp", "wide"], "All networks": ["mlp", "wide", "resnet"], "reference": ["neighbour"]}
-    assert members == order
+    assert numbers.groupby("family", sort=False)["architecture"].unique().map(list).to_dict() == COLUMNS
     assert numbers[["family", "architecture", "parameters", "quantity", "value"]].notna().all().all()
 
 
@@ -263,11 +295,82 @@ def test_the_table_of_score_distribution_has_every_statistic_with_interval_in_bo
     assert statistics[["value", "low", "high"]].notna().all().all()
 
 
-def test_a_study_without_families_shows_all_its_networks():
-    study = Study(tiny_config(architectures=ARCHITECTURES))
-    spec = study.figure_spec("mean_memorisation", "digits")
+# --- families --------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_without_families_shows_all_its_networks_in_one_untitled_panel():
+    spec = NO_FAMILIES.figure_spec("mean_memorisation", "digits")
     assert set(spec["architectures"]) == set(ARCHITECTURES)
+    assert spec["largest"] == ["wide"]
     assert families.panels(spec) == {"": ["mlp", "resnet", "wide"]}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ALONG_FAMILIES])
+def test_a_study_without_families_has_the_figures_that_need_none(name):
+    numbers, figure = make(name, study=NO_FAMILIES)
+    networks = ["wide"] if name == "most_memorised" else ["mlp", "resnet", "wide"]
+    assert list(numbers.loc[numbers["family"] == "", "architecture"].unique()) == networks
+    assert figure.axes[0].get_title() == ("wide" if name == "most_memorised" else "")
+    texts = drawn_texts(figure)
+    assert list(collisions(texts)) == []
+    assert outside(figure, texts) == []
+
+
+SHOWN_SIZES = {
+    (100, 400): ["100", "400"],
+    (1000, 4800, 19000): ["1.0k", "4.8k", "19k"],
+    (1000, 1100, 19000): ["1.0k", "19k"],
+    (75_290, 172_000, 269_722, 464_000, 1_727_962): ["75k", "464k", "1.7M"],
+    (500, 500): ["500"],
+    (0, 100, 400): ["100", "400"],
+    (): [],
+}
+
+
+@pytest.mark.parametrize("sizes", SHOWN_SIZES)
+def test_a_size_axis_names_the_ends_and_a_size_between_them_that_has_room(sizes):
+    axes = plt.figure().add_subplot()
+    families.size_axis(axes, list(sizes))
+    assert [text.get_text() for text in axes.get_xticklabels()] == SHOWN_SIZES[sizes]
+    assert [style.count(tick) for tick in axes.get_xticks()] == SHOWN_SIZES[sizes]
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "Parameters")
+
+
+# --- layout ----------------------------------------------------------------------------------------------------------
+
+
+TITLES = {
+    "Residual networks of depth 8 to 110": [75_290, 172_000, 269_722, 464_000, 659_000, 1_727_962],
+    "Residual networks of width 2 to 64": [1320, 2839, 4934, 19_074],
+    "Multilayer perceptrons of 16 to 256 units": [1210, 4810, 19_210],
+}
+
+
+def long_study(n_families):
+    """A study of families with long titles, and the sizes of their architectures."""
+    sizes, entries = {"nearest-neighbour": 0}, {}
+    for number, (title, parameters) in enumerate(list(TITLES.items())[:n_families]):
+        of_family = {f"resnet{number}-width-{size}": value for size, value in enumerate(parameters)}
+        entries[f"family-{number}"] = {"title": title, "architectures": list(of_family)}
+        sizes |= of_family
+    made = {name: {"model": "mlp", "hidden": [8], "recipe": "short"} for name in sizes}
+    made["nearest-neighbour"] = {"model": "nearest-neighbour"}
+    return Study(tiny_config(architectures=made, families=entries)), sizes
+
+
+LAYOUTS = [(name, 3) for name in MODULES] + [("most_memorised", 1), ("most_memorised", 2)]
+
+
+@pytest.mark.parametrize(("name", "n_families"), LAYOUTS)
+def test_no_text_covers_another_or_leaves_the_figure(name, n_families):
+    study, sizes = long_study(n_families)
+    _, figure = make(name, study=study, sizes=sizes)
+    texts = drawn_texts(figure)
+    shown = " ".join(" ".join(text for text, _ in texts).split())
+    assert [title for title in list(TITLES)[:n_families] if title not in shown] == []
+    assert list(collisions(texts)) == []
+    assert outside(figure, texts) == []
+    assert figure.get_figwidth() == style.ONE_COLUMN
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -283,7 +386,7 @@ def test_a_large_number_on_an_axis_is_short_and_has_no_exponent(size):
 
 @pytest.fixture(scope="module", params=MODULES)
 def made(request, tmp_path_factory):
-    """Runs the command line of a figure; gives its name and its folder."""
+    """Runs the script of a figure; gives its name and its folder."""
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
     with plt.rc_context(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["figure", *arguments(name, folder)])
@@ -292,7 +395,7 @@ def made(request, tmp_path_factory):
 
 
 def run(name):
-    adapter.main("a figure", inputs=KINDS[name], table=MODULES[name].table, draw=MODULES[name].draw)
+    runpy.run_path(str(PROJECT / "workflow" / "scripts" / f"{name}.py"), run_name="__main__")
 
 
 def arguments(name, folder, **spec_changes):
@@ -301,40 +404,61 @@ def arguments(name, folder, **spec_changes):
     parts = ["--spec", json.dumps(spec | spec_changes), "--log", folder / "log"]
     for kind in ("pdf", "png", "csv"):
         parts += [f"--{kind}", folder / f"{name}.{kind}"]
-    for kind in KINDS[name]:
-        table = TABLES[kind]
+    column = "family" if name in ALONG_FAMILIES else "architecture"
+    names = {"trajectories": FAMILY_TITLES, "trajectory_examples": FAMILY_TITLES, "most_memorised": spec["largest"]}
+    for kind, table in tables(name).items():
         parts.append(f"--{kind}")
-        for architecture in spec["architectures"]:
-            path = folder / "in" / f"{architecture}.{kind}.csv"
-            write_csv(path, table[table["architecture"] == architecture].drop(columns="architecture"))
-            provenance.write([path], {}, inputs={}, started=provenance.now())
+        for number, value in enumerate(names.get(name, spec["architectures"])):
+            suffix = "parquet" if kind == "halves" else "csv"
+            path = folder / "in" / f"{value}-{number}.{kind}.{suffix}"
+            write = write_parquet if suffix == "parquet" else write_csv
+            write(path, table[table[column] == value].drop(columns=column))
             parts.append(path)
+    if name in PICTURES:
+        prepared.save(DATASET, folder / "in" / "data.npz")
+        parts += ["--dataset", folder / "in" / "data.npz"]
+    for path in (folder / "in").iterdir():
+        provenance.write([path], {}, inputs={}, started=provenance.now())
     return list(map(str, parts))
+
+
+FAMILY_TITLES = [family["title"] for family in STUDY.families.values()]
+N_INPUTS = {
+    "mean_memorisation": 4,
+    "score_distribution": 8,
+    "most_memorised": 3,
+    "trajectories": 7,
+    "trajectory_examples": 3,
+}
 
 
 def test_drawing_and_table_have_sidecars_with_spec_and_inputs(made):
     name, folder = made
+    read = [path for path in (folder / "in").iterdir() if path.suffix != ".json"]
     for kind in ("pdf", "png", "csv"):
         record = provenance.read(folder / f"{name}.{kind}")
         assert record["definition"] == STUDY.figure_spec(name, "digits")
-        assert record["inputs"] == {str(path): sha256(path) for path in (folder / "in").glob("*.csv")}
-        assert len(record["inputs"]) == 4 * len(KINDS[name])
+        assert record["inputs"] == {str(path): sha256(path) for path in read}
+        assert len(record["inputs"]) == N_INPUTS[name]
 
 
 def test_the_written_table_is_the_table(made):
     name, folder = made
-    expected = MODULES[name].table(STUDY.figure_spec(name, "digits"), TABLES)
-    written = pd.read_csv(folder / f"{name}.csv")
-    pd.testing.assert_frame_equal(written, expected, check_dtype=False)
+    expected, _ = make(name)
+    pd.testing.assert_frame_equal(read_csv(folder / f"{name}.csv"), expected, check_dtype=False)
 
 
 def test_a_figure_drawn_again_from_its_table_is_the_same_bytes_so_that_every_number_is_in_the_table(made, tmp_path):
     name, folder = made
-    numbers = pd.read_csv(folder / f"{name}.csv")
-    figure = MODULES[name].draw(STUDY.figure_spec(name, "digits"), numbers)
+    numbers, pictured = read_csv(folder / f"{name}.csv"), [DATASET] if name in PICTURES else []
+    figure = MODULES[name].draw(STUDY.figure_spec(name, "digits"), numbers, *pictured)
     style.save(figure, tmp_path / "figure.pdf", tmp_path / "figure.png")
     for kind in ("pdf", "png"):
         assert (tmp_path / f"figure.{kind}").read_bytes() == (folder / f"{name}.{kind}").read_bytes()
+
+
+def read_csv(path):
+    return pd.read_csv(path, dtype=TEXT)
 
 
 def test_a_drawing_carries_no_date_and_no_version(made):
@@ -354,10 +478,19 @@ def test_code_other_than_planned_is_refused_on_terminal_and_in_the_log(tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "log"]
 
 
-def test_an_input_that_was_changed_is_refused_by_name(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["figure", *arguments("mean_memorisation", tmp_path)])
-    changed = tmp_path / "in" / "mlp.summary.csv"
-    changed.write_text(changed.read_text().replace("all", "ALL"))
+@pytest.mark.parametrize("name", ["mlp-0.summary.csv", "mlp-0.histogram.csv"])
+def test_a_table_that_was_changed_is_refused_by_name(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figure", *arguments("score_distribution", tmp_path)])
+    changed = tmp_path / "in" / name
+    changed.write_text(changed.read_text().replace("20", "21"))
     with pytest.raises(SystemExit):
-        run("mean_memorisation")
-    assert "mlp.summary.csv is not the file that its sidecar describes" in capsys.readouterr().err
+        run("score_distribution")
+    assert f"{name} is not the file that its sidecar describes" in capsys.readouterr().err
+
+
+def test_a_dataset_that_was_changed_is_refused_by_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figure", *arguments("most_memorised", tmp_path)])
+    prepared.save(replace(DATASET, label_noise=~DATASET.label_noise), tmp_path / "in" / "data.npz")
+    with pytest.raises(SystemExit):
+        run("most_memorised")
+    assert "data.npz is not the file that its sidecar describes" in capsys.readouterr().err

@@ -1,8 +1,10 @@
 import hashlib
+import json
 import os
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from memflow import files
@@ -80,6 +82,35 @@ def test_an_npz_never_holds_pickles(tmp_path):
 def test_a_csv_has_unix_line_ends_and_no_row_numbers(tmp_path):
     files.write_csv(tmp_path / "out.csv", pd.DataFrame({"a": [1, 2], "b": [0.5, np.nan]}))
     assert (tmp_path / "out.csv").read_bytes() == b"a,b\n1,0.5\n2,\n"
+
+
+TABLE = pd.DataFrame({"kind": ["a", None, "b"], "value": [0.5, np.nan, 2.0], "n": np.array([1, 2, 3], dtype=np.int32)})
+
+
+def test_a_parquet_file_holds_the_table_with_nulls_and_metadata(tmp_path):
+    files.write_parquet(tmp_path / "out.parquet", TABLE, {"runs": 100, "study": "tiny"})
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["kind"].to_pylist() == ["a", None, "b"]
+    assert table["value"].to_pylist() == [0.5, None, 2.0]
+    assert table.schema.field("n").type == "int32"
+    assert table.column_names == ["kind", "value", "n"]  # no row numbers
+    assert {key: json.loads(value) for key, value in table.schema.metadata.items()} == {
+        b"memflow": {"runs": 100, "study": "tiny"}
+    }
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), TABLE)
+
+
+def test_the_same_table_gives_the_same_parquet_bytes(tmp_path, monkeypatch):
+    files.write_parquet(tmp_path / "one.parquet", TABLE, {"a": 1, "b": 2})
+    monkeypatch.setattr("time.time", lambda: 2e9)  # another day
+    files.write_parquet(tmp_path / "two.parquet", TABLE.copy().set_index(np.array([7, 8, 9])), {"b": 2, "a": 1})
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_parquet_file_needs_no_metadata_and_leaves_no_temporary_file(tmp_path):
+    files.write_parquet(tmp_path / "a" / "out.parquet", TABLE)
+    assert pq.read_schema(tmp_path / "a" / "out.parquet").metadata == {b"memflow": b"{}"}
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["out.parquet"]
 
 
 def test_sha256_is_that_of_the_content(tmp_path):

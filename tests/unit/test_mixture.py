@@ -16,8 +16,13 @@ def simulated(acc_in, acc_out, seed, times=1):
     return k_in / n_in - k_out / n_out, mixture.observe(k_in, n_in, k_out, n_out)
 
 
+def joint(observed):
+    """Likelihood of each pattern at each grid point, up to a factor per pattern."""
+    return np.einsum("pi,po->pio", observed.likelihood_in, observed.likelihood_out).reshape(len(observed.count), -1)
+
+
 def loglikelihood(observed, weights):
-    return observed.count @ np.log(observed.likelihood @ weights)
+    return observed.count @ np.log(joint(observed) @ weights)
 
 
 def shares(values, weights=None):
@@ -81,7 +86,7 @@ def test_the_fit_is_nearly_the_most_likely_mixture():
     weights = mixture.fit(observed)
     share = observed.count / observed.count.sum()
     # No mixture gains more in mean log-likelihood than log of the largest gradient (Lindsay 1983).
-    gradient = observed.likelihood.T @ (share / (observed.likelihood @ weights))
+    gradient = joint(observed).T @ (share / (joint(observed) @ weights))
     assert np.log(gradient.max()) < 0.01
     assert weights @ gradient == pytest.approx(1)
 
@@ -92,7 +97,7 @@ def test_patterns_are_distinct_counts_with_their_likelihood():
     observed = mixture.observe(k_in, n_in, k_out, n_out)
     assert sorted(observed.count.tolist()) == [1, 1, 2]
     patterns = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0)
-    for row, (ki, ni, ko, no) in zip(observed.likelihood, patterns, strict=True):
+    for row, (ki, ni, ko, no) in zip(joint(observed), patterns, strict=True):
         expected = np.outer(binom.pmf(ki, ni, mixture.ACC_IN), binom.pmf(ko, no, mixture.ACC_OUT)).ravel()
         assert np.allclose(row, expected / expected.max())
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy.stats import binom, t
 
 from memflow.statistics.resampling import RESAMPLES, bootstrap, jackknife
@@ -53,6 +54,41 @@ def test_the_group_bootstrap_covers_a_mean_accuracy():
     values = np.random.default_rng(2).binomial(150, 0.2, (GROUPS, datasets)) / 150
     limits = bootstrap(GROUPS, lambda weights: weights @ values / GROUPS, CONFIDENCE)
     assert abs(coverage(limits, 0.2) - 0.95) < tolerance(datasets)
+
+
+def test_halves_are_resampled_apart():
+    seen = []
+
+    def statistic(weights):
+        seen.append(weights)
+        return weights[:, :1].astype(float)
+
+    bootstrap(11, statistic, CONFIDENCE, strata=2)
+    weights = np.concatenate(seen[:-1])
+    assert weights.shape == (RESAMPLES, 11)
+    assert set(weights[:, 0::2].sum(axis=1)) == {6}
+    assert set(weights[:, 1::2].sum(axis=1)) == {5}
+    assert np.array_equal(seen[-1], np.ones((1, 11)))  # the value is that of the groups as they are
+    # Uniform and independent: a group counts once on average; the first even and odd group are unrelated.
+    assert abs(weights.mean(axis=0) - 1).max() < 4 * RESAMPLES**-0.5
+    assert abs(np.corrcoef(weights[:, 0], weights[:, 1])[0, 1]) < 4 * RESAMPLES**-0.5
+
+
+@pytest.mark.parametrize("groups", [10, 11])
+def test_resampling_halves_apart_covers_a_mean_of_two_halves_that_differ(groups):
+    # The halves measure different things: resampled together, their difference would pass for noise.
+    datasets = 4000
+    values = np.random.default_rng(7).normal(3, 2, (groups, datasets)) + 20 * (np.arange(groups) % 2)[:, None]
+    odd = np.arange(groups) % 2
+
+    def statistic(weights):
+        return np.mean(
+            [weights * of_half @ values / (weights * of_half).sum(1)[:, None] for of_half in (odd, 1 - odd)], axis=0
+        )
+
+    limits = bootstrap(groups, statistic, CONFIDENCE, strata=2)
+    assert np.allclose(limits[0], (values[odd == 0].mean(axis=0) + values[odd == 1].mean(axis=0)) / 2)
+    assert abs(coverage(limits, 13) - 0.95) < tolerance(datasets)
 
 
 def test_more_confidence_is_a_wider_bootstrap_interval():

@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
 from memflow import rng
 
@@ -17,6 +17,7 @@ def test_streams_are_fixed_for_ever():
     ]
     assert rng.permutation("order", (3, 1), 8).tolist() == [7, 0, 2, 4, 3, 5, 6, 1]
     assert rng.integers("to what", (5,), 6, 10).tolist() == [0, 6, 1, 0, 7, 5]
+    assert rng.uniform("how much", (2,), 2).tolist() == [0.9044790421606724, 0.4000669606000419]
     assert rng.torch_seed("initial weights", (0,)) == 713246204400269855
 
 
@@ -67,6 +68,24 @@ def test_integers_stay_below_their_limit(key, high):
 
 def test_integers_are_uniform():
     assert chisquare(np.bincount(rng.integers("p", (1,), 7000, 7), minlength=7)).pvalue > CHANCE
+
+
+@given(KEYS)
+def test_uniform_numbers_are_the_leading_53_bits(key):
+    drawn, raw = rng.uniform("p", key, (3, 5)), rng.raw("p", key, (3, 5))
+    assert drawn.dtype == np.float64
+    assert np.array_equal(drawn * 2.0**53, (raw // 2**11).astype(np.float64))
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+
+
+def test_the_largest_raw_number_stays_below_one(monkeypatch):
+    monkeypatch.setattr(rng, "raw", lambda purpose, key, size: np.full(size, 2**64 - 1, dtype=np.uint64))
+    assert rng.uniform("p", (), 1)[0] == 1 - 2.0**-53
+
+
+def test_uniform_numbers_are_uniform():
+    assert kstest(rng.uniform("p", (1,), 10_000), "uniform").pvalue > CHANCE
 
 
 @given(KEYS)

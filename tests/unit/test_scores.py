@@ -155,6 +155,24 @@ def test_the_last_epoch_is_the_score_table(case, request):
     pd.testing.assert_frame_equal(last, scores.score_table(merged, 0.95).drop(columns="se_groups"))
 
 
+def test_the_halves_table_has_the_scores_of_each_half(merged):
+    table = scores.halves_table(merged, 0.95)
+    assert table.columns.tolist() == ["half", *(name for name in COLUMNS if name != "se_groups")]
+    assert table["half"].tolist() == ["even"] * 40 + ["odd"] * 40
+    for name, first in (("even", 0), ("odd", 1)):
+        part = table[table["half"] == name].drop(columns=["half", "runs_not_converged"]).reset_index(drop=True)
+        alone = scores.score_table(merged.only(np.arange(10) % 2 == first), 0.95)
+        pd.testing.assert_frame_equal(part, alone.drop(columns=["se_groups", "runs_not_converged"]))
+        assert np.allclose(part["acc_out"], merged.correct_out[first::2].sum(axis=0) / 15)
+    assert (table["runs_not_converged"] == (~merged.converged).sum()).all()  # of the study's runs
+
+
+def test_an_example_held_out_in_one_half_only_has_a_score_in_that_half(few_runs):
+    table = scores.halves_table(few_runs, 0.95).set_index("half")
+    assert table.loc["even", "memorisation"].notna().tolist() == [False, False, False, True, True, True]
+    assert table.loc["odd", "memorisation"].notna().tolist() == [False, False, False, False, True, True]
+
+
 def test_reliability_is_the_correlation_of_even_and_odd_groups_stepped_up(merged):
     halves = [
         merged.correct_in[half::2].sum(axis=0) / merged.n_in[half::2].sum(axis=0)
@@ -223,6 +241,8 @@ def test_tables_come_back_from_parquet_as_they_were_written(merged, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(output), scores.score_table(merged, 0.95))
     epochs = pd.read_parquet(output.with_suffix(".epochs.parquet"))
     pd.testing.assert_frame_equal(epochs, scores.epoch_table(merged, 0.95))
+    halves = pd.read_parquet(output.with_suffix(".halves.parquet"))
+    pd.testing.assert_frame_equal(halves, scores.halves_table(merged, 0.95))
 
 
 def test_an_undefined_score_is_a_counted_null_in_the_file_and_never_a_zero(few_runs, tmp_path):
@@ -254,7 +274,7 @@ def test_the_file_and_its_sidecar_say_what_the_scores_are(merged, tmp_path):
     }
     assert metadata == expected
     assert json.loads(pq.read_schema(output.with_suffix(".epochs.parquet")).metadata[b"memflow"]) == expected
-    for suffix in (".parquet", ".epochs.parquet", ".summary.csv", ".histogram.csv"):
+    for suffix in (".parquet", ".epochs.parquet", ".halves.parquet", ".summary.csv", ".histogram.csv"):
         record = provenance.read(output.with_suffix(suffix))
         assert record["summary"] == expected
         assert record["definition"]["counts"] == provenance.read(tmp_path / "counts.npz")["definition"]
@@ -264,8 +284,9 @@ def test_the_same_counts_give_the_same_bytes(merged, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         scored(merged, tmp_path / name)
-    for file in ("one-hot.parquet", "one-hot.epochs.parquet", "one-hot.summary.csv", "one-hot.histogram.csv"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    for suffix in ("parquet", "epochs.parquet", "halves.parquet", "summary.csv", "histogram.csv"):
+        one, other = (tmp_path / name / f"one-hot.{suffix}" for name in ("a", "b"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_counts_changed_after_they_were_merged_are_refused(merged, tmp_path):

@@ -93,6 +93,21 @@ def test_the_correction_recovers_the_planted_tails(simulate):
         assert abs(value[f"{name}_corrected"] - truth) < 0.03 < abs(value[name] - truth)
 
 
+def test_corrected_intervals_hold_the_planted_tails_and_raw_ones_miss_them(simulate):
+    acc_out = np.repeat([0.925, 0.5, 0.075], [500, 200, 300])
+    held = []
+    for seed in range(5):
+        rows = summarise(simulate(np.ones(1000), acc_out, seed=seed), confidence=0.95, memorised_at=MEMORISED_AT)
+        rows = rows.set_index(["examples", "quantity"]).loc["all"]
+        for name, truth in (("share_low", 0.5), ("share_high", 0.3)):
+            of_both = rows.loc[[name, f"{name}_corrected"]]
+            held.append(((of_both["low"] <= truth) & (truth <= of_both["high"])).tolist())
+    raw, corrected = np.sum(held, axis=0)
+    # Of 10: less than 8 would be a chance of .01 at 95 %. A raw share is .09 or .05 off, with a margin of that order.
+    assert corrected >= 8
+    assert raw <= 2
+
+
 def test_without_flipped_labels_all_examples_are_one_population(counts):
     clean = replace(counts, label_noise=np.zeros(300, dtype=bool))
     assert list(populations(clean)) == ["all"]

@@ -71,6 +71,10 @@ def counts_spec(wildcards):
     return as_text(study.counts_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
 
 
+def scores_spec(wildcards):
+    return as_text(study.scores_spec())
+
+
 def trajectories_spec(wildcards):
     return as_text(study.trajectories_spec(wildcards.family))
 
@@ -83,6 +87,10 @@ def family_counts(wildcards):
 
 def family_counts_sidecars(wildcards):
     return [f"{path}.prov.json" for path in family_counts(wildcards)]
+
+
+def report_spec(wildcards):
+    return as_text(study.report_spec(FIGURES))
 
 
 def figure_spec(figure):

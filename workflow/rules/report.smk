@@ -12,7 +12,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        spec=as_text(study.report_spec(FIGURES)),
+        spec=report_spec,
         results=RESULTS,
     shell:
         "memflow report --spec {params.spec:q} --results {params.results:q} --template {input.template:q}"

@@ -15,6 +15,6 @@ rule score:
     conda:
         ENVIRONMENT
     params:
-        spec=as_text(study.scores_spec()),
+        spec=scores_spec,
     shell:
         "memflow score --spec {params.spec:q} --counts {input.counts:q} --output {output.table:q} --log {log:q}"

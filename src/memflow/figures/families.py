@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
@@ -28,9 +29,16 @@ def add_families(numbers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
 
 
 def size_axis(axes: Axes, parameters: list[float]) -> None:
-    """A logarithmic axis of parameters with a tick at each size, or where there are many, at the ends and between."""
-    sizes = sorted(set(parameters))
-    shown = sizes if len(sizes) <= 4 else [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
+    """A logarithmic axis of parameters with ticks at the ends, and at the size between them that leaves most room."""
+    sizes = sorted({size for size in parameters if size > 0})
+    shown = [*sizes[:1], *_central(sizes), *sizes[-1:]] if len(sizes) > 1 else sizes
     axes.set(xscale="log", xlabel="Parameters")
     axes.set_xticks(shown, [style.count(size) for size in shown])
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _central(sizes: list[float]) -> list[float]:
+    """The size next to the centre of a logarithmic axis, if its label clears those of the ends."""
+    _, low, centre, high, _ = np.geomspace(sizes[0], sizes[-1], 5)
+    central = min(sizes, key=lambda size: abs(np.log(size / centre)))
+    return [central] if low < central < high else []

@@ -40,22 +40,23 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     numbers = _in_percent(numbers[numbers["examples"].isin(groups)])
     for row, (label, quantities) in enumerate(ROWS.items()):
         shown = numbers[numbers["quantity"].isin(quantities)]
-        floor = 0.7 * shown["value"].min() if label in LOGARITHMIC else 0.0
+        lowest = shown["value"].min()
+        floor = 0.7 * lowest if label in LOGARITHMIC and lowest > 0 else None
         for axis, family in zip(axes[row], families, strict=True):
             for (quantity, group), chosen in shown.groupby(["quantity", "examples"], sort=False):
                 _draw_curve(axis, chosen, family, LINES[str(quantity)], style.COLOURS[str(group)], floor)
-            if floor > 0:
+            if floor is not None:
                 _logarithmic(axis, floor, 1.4 * shown["value"].max())
         axes[row, 0].set_ylabel(label)
     for column, family in enumerate(families):
-        axes[0, column].set_title(family)
+        axes[0, column].set_title(style.wrapped(family, len(families)))
         size_axis(axes[-1, column], numbers.loc[numbers["family"] == family, "parameters"].tolist())
     _legends(figure, axes[-1, -1], groups, spec)
     figure.align_ylabels()
     return figure
 
 
-def _draw_curve(axes: Axes, chosen: pd.DataFrame, family: str, line: str, colour: str, floor: float) -> None:
+def _draw_curve(axes: Axes, chosen: pd.DataFrame, family: str, line: str, colour: str, floor: float | None) -> None:
     """One quantity of one group of examples along a family, with intervals, and its value for the references."""
     members = chosen[chosen["family"] == family].sort_values("parameters", kind="stable")
     axes.plot(members["parameters"], members["value"], line, marker="o", color=colour)

@@ -13,7 +13,7 @@ from memflow import rng
 from memflow.data.prepared import Dataset
 from memflow.figures import style
 
-TITLE, HEADING, LINE = 0.33, 0.16, 0.083  # inches: title of a panel, heading of a row, line of a caption
+TITLE_LINE, HEADING, LINE = 0.12, 0.16, 0.083  # inches: line of a title, heading of a row, line of a caption
 GUTTER = 0.1  # inches between panels
 CAPTION_SIZE = 5
 LONGEST_NAME = 11
@@ -45,11 +45,13 @@ def figure_of_panels(rows: dict[str, list[Row]], dataset: Dataset) -> Figure:
         HEADING + line * max(1, *(-(-len(row.positions) // columns) for row in of_panels))
         for of_panels in zip(*rows.values(), strict=True)
     ]
-    figure = Figure(figsize=(style.ONE_COLUMN, TITLE + sum(heights)))
+    titles = [style.wrapped(title, len(rows)) for title in rows]
+    height = TITLE_LINE * (max(title.count("\n") for title in titles) + 1.5) + sum(heights)
+    figure = Figure(figsize=(style.ONE_COLUMN, height))
     figure.set_layout_engine("none")  # everything has its place
-    for number, (title, panel) in enumerate(rows.items()):
+    for number, (title, panel) in enumerate(zip(titles, rows.values(), strict=True)):
         left, share = number / len(rows), width / style.ONE_COLUMN
-        axes = figure.add_axes((left, 0, share, sum(heights) / figure.get_figheight()))
+        axes = figure.add_axes((left, 0, share, sum(heights) / height))
         axes.set_title(title, pad=2)
         for row, top in zip(panel, np.cumsum([0, *heights[:-1]]), strict=True):
             _draw_row(axes, row, top, image, line, columns, dataset)
@@ -98,9 +100,9 @@ def describe(numbers: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 
 def label(row: Any) -> str:
-    """The label of an example for its caption, and where it was flipped, the original one in brackets."""
+    """The label of an example for its caption, and where it was flipped, the original one in brackets below."""
     name = _short(str(row.label_name))
-    return f"{name} ({_short(str(row.original_name))})" if row.label_noise else name
+    return f"{name}\n({_short(str(row.original_name))})" if row.label_noise else name
 
 
 def random_order(n: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Figure score_distribution: how the scores are distributed at each size, as estimated and noise-corrected."""
 
-import textwrap
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ from memflow.figures import style
 from memflow.figures.families import add_families
 from memflow.statistics import bimodality
 
-TITLE_WIDTH = 48  # letters across the figure
 SERIES = {"raw": "as estimated", "corrected": "noise-corrected"}
 
 
@@ -53,13 +51,13 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
         squeeze=False,
     )
     for column, (family, architectures) in enumerate(families.items()):
-        axes[0, column].set_title(textwrap.fill(family, TITLE_WIDTH // len(families)))
+        axes[0, column].set_title(style.wrapped(family, len(families)))
         for row, panel in enumerate(axes[:, column]):
             if row >= len(architectures):
                 panel.set_axis_off()
                 continue
             chosen = numbers[(numbers["family"] == family) & (numbers["architecture"] == architectures[row])]
-            _draw_panel(panel, chosen)
+            _draw_panel(panel, chosen, len(families))
             panel.xaxis.set_tick_params(labelbottom=True)
     figure.supxlabel("Memorisation", fontsize=plt.rcParams["axes.labelsize"])
     figure.supylabel("Share of examples", fontsize=plt.rcParams["axes.labelsize"])
@@ -68,7 +66,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
+def _draw_panel(axes: Axes, chosen: pd.DataFrame, n_columns: int) -> None:
     bins = chosen[chosen["quantity"] == "share_of_bin"]
     raw, corrected = (bins[bins["series"] == series] for series in SERIES)
     edges = [*raw["bin_low"], raw["bin_high"].iloc[-1]]
@@ -80,10 +78,11 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     statistics = chosen[chosen["series"] == "corrected"].set_index("quantity")["value"]
     parameters = chosen["parameters"].iloc[0]
-    axes.text(
+    size = f"{style.count(parameters)} parameters" if parameters else chosen["architecture"].iloc[0]
+    text = axes.text(
         0.98,
         1.0,
-        f"{f'{style.count(parameters)} parameters' if parameters else chosen['architecture'].iloc[0]}\n"
+        f"{style.wrapped(size, n_columns)}\n"
         f"≤ 0.1: {statistics['share_low']:.1%}\n≥ 0.9: {statistics['share_high']:.1%}\n"
         f"Sarle: {statistics['sarle']:.2f}",
         transform=axes.transAxes,
@@ -92,3 +91,4 @@ def _draw_panel(axes: Axes, chosen: pd.DataFrame) -> None:
         fontsize=5.5,
         linespacing=1.1,
     )
+    text.set_in_layout(False)  # lies inside, and would claim room beside the axes

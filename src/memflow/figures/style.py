@@ -1,5 +1,6 @@
 """One look for all figures, and files whose bytes depend on their content only."""
 
+import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memflow.files import write_atomically
 
 ONE_COLUMN = 3.4  # inches
 DPI = 300
+WIDTH = 48  # letters across a figure
 PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {
     "raw": "0.75",
@@ -67,6 +69,11 @@ def count(number: float) -> str:
         if number >= 0.9995 * size:
             return f"{number / size:.{0 if number >= 9.95 * size else 1}f}{unit}"
     return f"{number:.0f}"
+
+
+def wrapped(text: str, n_panels: int) -> str:
+    """A text above or in one of some panels side by side, in lines that fit."""
+    return "\n".join(textwrap.fill(line, WIDTH // n_panels) for line in text.splitlines())
 
 
 def save(figure: Figure, pdf: Path, png: Path) -> None:

@@ -54,7 +54,9 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     for column, title in enumerate(titles):
         shown = numbers[numbers["family"] == title]
         _draw_shares(axes[0, column], shown)
-        axes[0, column].set_title(title)
+        axes[0, column].set_title(style.wrapped(title, len(titles)))
+        for axis in axes[2:, column]:
+            axis.sharex(axes[1, column])  # also where there is no curve
         for axis, kind in zip(axes[1:-1, column], TESTED, strict=True):
             _draw_curves(axis, shown[shown["series"].isin(["mean", "sample"]) & (shown["type"] == kind)])
         _draw_curves(axes[-1, column], shown[shown["series"] == "class"])

@@ -30,8 +30,9 @@ class BasicBlock(nn.Module):
     def _shortcut(self, x: torch.Tensor) -> torch.Tensor:
         if self.stride == 1 and self.padding == 0:
             return x
-        x = x[:, :, :: self.stride, :: self.stride].unflatten(1, (self.fuse, -1))
-        return F.pad(x, (0, 0, 0, 0, self.padding // 2, self.padding - self.padding // 2)).flatten(1, 2)
+        x = x.permute(0, 2, 3, 1)[:, :: self.stride, :: self.stride].unflatten(3, (self.fuse, -1))
+        x = F.pad(x, (self.padding // 2, self.padding - self.padding // 2))  # channels innermost: stays channels_last
+        return x.flatten(3).permute(0, 3, 1, 2)
 
 
 class CifarResNet(nn.Module):
@@ -52,7 +53,7 @@ class CifarResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = self.blocks(F.relu(self.stem_bn(self.stem(images)), inplace=True))
-        return self.head(features.mean(dim=(2, 3)))
+        return self.head(features.permute(0, 2, 3, 1).mean(dim=(1, 2)))
 
 
 def build(image_shape: tuple[int, int, int], n_classes: int, *, fuse: int, depth: int, width: int) -> CifarResNet:

@@ -18,8 +18,7 @@ ACC_OUT = np.sin(np.linspace(0, np.pi / 2, 41)) ** 2
 SCORES = np.round(np.subtract.outer(ACC_IN, ACC_OUT), 9).ravel()  # float64[2501]: the score at each grid point
 TOLERANCE = 1e-6  # gain in mean log-likelihood per iteration at which EM stops
 MAX_ITERATIONS = 2000
-PRUNE_EVERY = 25  # iterations after which grid points of negligible weight are given up
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 1e-40  # a relative likelihood that no weight makes up for; arithmetic on far smaller numbers is slow
 
 
 @dataclass(frozen=True)
@@ -28,22 +27,25 @@ class Observed:
 
     Attributes
     ----------
-    likelihood : float64[patterns, 2501]
-        Of each pattern at each grid point, up to a factor per pattern.
+    likelihood_in : float64[patterns, 61]
+        Of the in-sample count at each :data:`ACC_IN`, up to a factor per pattern.
+    likelihood_out : float64[patterns, 41]
+        Of the out-of-sample count at each :data:`ACC_OUT`; the likelihood at a grid point is the product of the two.
     count : int64[patterns]
     """
 
-    likelihood: np.ndarray
+    likelihood_in: np.ndarray
+    likelihood_out: np.ndarray
     count: np.ndarray
 
 
 def observe(k_in: np.ndarray, n_in: np.ndarray, k_out: np.ndarray, n_out: np.ndarray) -> Observed:
     """Collect the distinct patterns of int64[n] counts."""
-    patterns, count = np.unique(np.stack([k_in, n_in, k_out, n_out], axis=1), axis=0, return_counts=True)
-    k_in, n_in, k_out, n_out = (column[:, None] for column in patterns.T)
-    log_in, log_out = _log_likelihood(k_in, n_in, ACC_IN), _log_likelihood(k_out, n_out, ACC_OUT)
-    log_joint = (log_in[:, :, None] + log_out[:, None, :]).reshape(len(count), -1)
-    return Observed(np.exp(log_joint - log_joint.max(axis=1, keepdims=True)), count)
+    which_in, likelihood_in = _likelihood(k_in, n_in, ACC_IN)
+    which_out, likelihood_out = _likelihood(k_out, n_out, ACC_OUT)
+    patterns, count = np.unique(which_in * len(likelihood_out) + which_out, return_counts=True)
+    rows_in, rows_out = np.divmod(patterns, len(likelihood_out))
+    return Observed(likelihood_in[rows_in], likelihood_out[rows_out], count)
 
 
 def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
@@ -62,23 +64,22 @@ def fit(observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
     """
     share = observed.count / observed.count.sum()
     weights = np.full(len(SCORES), 1 / len(SCORES)) if start is None else (start + 1e-6) / (start + 1e-6).sum()
-    active, likelihood = np.arange(len(SCORES)), observed.likelihood
-    part, previous = weights, -np.inf
-    for iteration in range(MAX_ITERATIONS):
-        density = likelihood @ part
-        part = part * (likelihood.T @ (share / density))
+    weights = weights.reshape(len(ACC_IN), len(ACC_OUT))
+    previous = -np.inf
+    for _ in range(MAX_ITERATIONS):
+        density = np.einsum("ij,ij->i", observed.likelihood_in @ weights, observed.likelihood_out)
+        weights = weights * (observed.likelihood_in.T @ ((share / density)[:, None] * observed.likelihood_out))
         loglikelihood = float(share @ np.log(density))
         if loglikelihood - previous < TOLERANCE:
             break
         previous = loglikelihood
-        if iteration % PRUNE_EVERY == PRUNE_EVERY - 1:
-            kept = part > NEGLIGIBLE
-            active, likelihood, part = active[kept], likelihood[:, kept], part[kept]
-    weights = np.zeros(len(SCORES))
-    weights[active] = part / part.sum()
-    return weights
+    return weights.ravel() / weights.sum()
 
 
-def _log_likelihood(k: np.ndarray, n: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Of k successes in n binomial trials, up to the binomial coefficient, which does not depend on p."""
-    return xlogy(k, p) + xlog1py(n - k, -p)
+def _likelihood(k: np.ndarray, n: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the distinct binomial counts (k of n) at each p, relative to the most likely p, and which of them each is."""
+    distinct, which = np.unique(k * (n.max() + 1) + n, return_inverse=True)
+    k, n = (column[:, None] for column in np.divmod(distinct, n.max() + 1))
+    log = xlogy(k, p) + xlog1py(n - k, -p)  # but the binomial coefficient, which does not depend on p
+    relative = np.exp(log - log.max(axis=1, keepdims=True))
+    return which, np.where(relative < NEGLIGIBLE, 0, relative)

@@ -55,7 +55,7 @@ class PairedTests:
         return np.minimum(1, self.n_tests * np.minimum(self.p_trend, self.p_cap))
 
 
-def paired_tests(sizes: list[Counts], tau: float, confidence: float) -> PairedTests:
+def paired_tests(sizes: list[Counts], tau: float, confidence: float, guests: int = 0) -> PairedTests:
     """Test every example.
 
     Parameters
@@ -66,15 +66,19 @@ def paired_tests(sizes: list[Counts], tau: float, confidence: float) -> PairedTe
         Smallest difference that counts.
     confidence : float
         Of the simultaneous intervals.
+    guests : int
+        The last so many examples are tested against the null of the others, and are no part of it.
     """
     scores = np.stack([counts.scores() for counts in sizes])
     p_trend, p_cap, margin = np.empty((3, scores.shape[1]))
     accuracies = np.array([counts.accuracies(np.ones(counts.n_groups, dtype=np.int64)) for counts in sizes])
     testable = largest_change(accuracies) > tau
-    bins = bins_of(predicted_variance(sizes, accuracies), testable)
+    is_guest = np.arange(len(testable)) >= len(testable) - guests
+    bins = bins_of(predicted_variance(sizes, accuracies), testable, is_guest)
     for number in range(bins.max() + 1):
         members = bins == number
-        flipped = _flipped_means([counts.select(members) for counts in sizes], number)
+        pooled = members & ~is_guest if (members & ~is_guest).any() else members
+        flipped = _flipped_means([counts.select(pooled) for counts in sizes], number)
         margin[members] = np.quantile(np.ptp(flipped, axis=0), confidence)
         p_trend[members] = _p_value(abs(flipped[-1] - flipped[0]), abs(scores[-1] - scores[0])[members])
         p_cap[members] = _cap(flipped, scores[:, members])
@@ -98,16 +102,19 @@ def predicted_variance(sizes: list[Counts], accuracies: np.ndarray) -> np.ndarra
     return np.mean(variances, axis=0)
 
 
-def bins_of(variance: np.ndarray, testable: np.ndarray) -> np.ndarray:
-    """Bins of equal size along the variance, numbered from 0, int64[n]; no bin mixes testable examples with others."""
-    bins, first = np.empty(len(variance), dtype=np.int64), 0
-    for where in (testable, ~testable):
-        n = int(where.sum())
-        count = int(np.clip(n // EXAMPLES_PER_BIN, min(n, 1), MOST_BINS))
-        rank = np.argsort(np.argsort(variance[where], kind="stable"), kind="stable")
-        bins[where] = first + rank * count // max(n, 1)
-        first += count
-    return bins
+def bins_of(variance: np.ndarray, testable: np.ndarray, is_guest: np.ndarray) -> np.ndarray:
+    """Bins along the variance, numbered from 0, int64[n].
+
+    They part the examples that are no guests about equally; equal variances share a bin, so that the order of the
+    examples does not matter. No bin mixes testable examples with others.
+    """
+    bins = np.empty(len(variance), dtype=np.int64)
+    for number, where in enumerate((testable, ~testable)):
+        pooled = variance[where & ~is_guest]
+        count = int(np.clip(len(pooled) // EXAMPLES_PER_BIN, 1, MOST_BINS))
+        edges = np.sort(pooled)[np.arange(1, count) * len(pooled) // count]
+        bins[where] = number * MOST_BINS + np.searchsorted(edges, variance[where], side="right")
+    return np.unique(bins, return_inverse=True)[1]
 
 
 def _flipped_means(sizes: list[Counts], number: int) -> np.ndarray:

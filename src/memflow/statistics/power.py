@@ -41,7 +41,7 @@ def power(sizes: list[Counts], tau: float, fdr: float, confidence: float) -> pd.
     plans = _plans(len(sizes))
     scores = np.repeat(np.stack([path for _, _, path in plans], axis=1), COPIES, axis=1)
     mixed = [_append(size, scores[number], number) for number, size in enumerate(sizes)]
-    tests = paired_tests(mixed, tau, confidence)
+    tests = paired_tests(mixed, tau, confidence, guests=scores.shape[1])
     tested, described = classify(tests, tau, critical), describe(tests.scores, tau)
     rows = []
     for number, (planted, effect, _) in enumerate(plans):

@@ -8,6 +8,7 @@ from scipy.special import ndtr, stdtrit
 from memflow import rng
 
 RESAMPLES = 2000
+JACKKNIFE_SETS = 20
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -16,7 +17,9 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float, strata: int 
 
     The percentile interval, expanded for the small number of groups: the quantiles are taken at the level that makes a
     normal sample's interval equal Student's (Hesterberg 2015, The American Statistician 69:371, section 4.6). Not for
-    counts above a threshold, for which resampling adds noise before the threshold: use :func:`jackknife`.
+    counts above a threshold, for which resampling adds noise before the threshold: use :func:`jackknife`. Few groups
+    still make it too narrow: in simulations at 0.95 it covers .87 with 4 groups; resampled by halves .66 with 4, .89
+    with 6, .93 with 8 and .94 with 10 (decision 4).
 
     Parameters
     ----------
@@ -51,6 +54,9 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float, strata: int 
 def jackknife(groups: int, statistic: Statistic, confidence: float) -> np.ndarray:
     """Delete-one-group jackknife: estimate ± t × standard error, with groups − 1 degrees of freedom.
 
+    More than 20 groups are left out in 20 sets of neighbours, since the statistics are costly and 19 degrees of freedom
+    are enough: t is then 2.09 instead of 1.96 at a confidence of 0.95.
+
     Parameters
     ----------
     groups : int
@@ -64,8 +70,9 @@ def jackknife(groups: int, statistic: Statistic, confidence: float) -> np.ndarra
     float64[3, S]
         Estimate, lower and upper limit.
     """
-    everything = np.ones(groups, dtype=np.int64)
-    value = statistic(everything)
-    left_out = np.stack([statistic(everything - one) for one in np.eye(groups, dtype=np.int64)])
-    margin = stdtrit(groups - 1, (1 + confidence) / 2) * np.sqrt((groups - 1) * left_out.var(axis=0))
+    sets = min(groups, JACKKNIFE_SETS)
+    set_of_group = np.arange(groups) * sets // groups
+    value = statistic(np.ones(groups, dtype=np.int64))
+    left_out = np.stack([statistic((set_of_group != one).astype(np.int64)) for one in range(sets)])
+    margin = stdtrit(sets - 1, (1 + confidence) / 2) * np.sqrt((sets - 1) * left_out.var(axis=0))
     return np.stack([value, value - margin, value + margin])

@@ -1,0 +1,423 @@
+"""The page of a small study: real tables from simulated runs, and pictures of one colour in place of its figures."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from matplotlib import image
+
+from memflow import provenance, report, scores, trajectories
+from memflow.config import Study
+from memflow.figures import mean_memorisation
+from memflow.files import write_bytes, write_csv, write_npz
+from memflow.provenance import ProvenanceError
+
+PROJECT = Path(__file__).parents[2]
+TEMPLATE = PROJECT / "workflow/report/report.html"
+TITLE = 'MLPs <b>of</b> 8 & 16 "units"'
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONFIG = {
+    "study": "small",
+    "seeds": 40,
+    "block_size": 20,
+    "ratio": "7/10",
+    "memorised_at": 0.3,
+    "fdr": 0.1,
+    "confidence": 0.9,
+    "datasets": {"clean": {"source": "digits"}, "noisy": {"source": "digits", "label_noise": {"fraction": 0.2}}},
+    "recipes": {
+        "short": {"epochs": 2, "batch_size": 16, "learning_rate": 0.1, "schedule": {"shape": "cosine"}, "fuse": 2}
+    },
+    "architectures": {
+        "mlp-8": {"model": "mlp", "hidden": [8], "recipe": "short"},
+        "mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"},
+        "neighbour": {"model": "nearest-neighbour"},
+    },
+    "families": {
+        "width": {"title": TITLE, "architectures": ["mlp-8", "mlp-16"]},
+        "backwards": {"title": "Backwards", "architectures": ["mlp-16", "mlp-8"]},
+    },
+}
+FLAGGED = {("noisy", "mlp-8"): 2}  # runs of the simulation that are not converged; none elsewhere
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
+ALONG = ["trajectories", "trajectory_examples"]
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser makes of the page: elements with their attributes and text, in order."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.elements = [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, "elements are left open"
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "text": "", "above": [*self.open], **dict(attributes)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()["tag"] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"] += data
+
+    def all(self, *tags, within=None):
+        """Elements by tag, in their order; within the element of an id."""
+        inside = [e for e in self.elements if within is None or any(a.get("id") == within for a in e["above"])]
+        return [e for e in inside if e["tag"] in tags]
+
+    def texts(self, *tags, within=None):
+        return [" ".join(e["text"].split()) for e in self.all(*tags, within=within)]
+
+    def runs(self, dataset):
+        """The table of runs: by architecture, its cells."""
+        rows = self.all("tr", within=f"dataset-{dataset}")
+        cells = [[e for e in self.elements if e["tag"] in ("th", "td") and row in e["above"]] for row in rows]
+        return {row[0]["text"]: row[1:] for row in cells[1:]}
+
+
+def simulated(simulate, dataset, architecture):
+    """Counts of 60 examples in 40 runs: flipped labels are memorised by the larger network only."""
+    flipped = np.arange(60) % 5 == 4
+    acc_out = {"mlp-8": 0.9 - 0.1 * flipped, "mlp-16": 0.95 - 0.85 * flipped, "neighbour": 1.0 + 0 * flipped}
+    counts = simulate(1.0, acc_out[architecture], groups=4)
+    converged = np.arange(40) >= FLAGGED.get((dataset, architecture), 0)
+    if dataset == "clean":
+        return replace(counts, converged=converged, label_noise=np.zeros(60, dtype=bool))
+    counts.correct_in[:, 7] = counts.n_in[:, 7] = 10
+    counts.correct_out[:, 7] = counts.n_out[:, 7] = counts.epoch_correct_out[..., 7] = 0  # never held out: no score
+    return replace(counts, converged=converged)
+
+
+def write_block(path, commit=COMMIT, dirty=False, device="cpu", torch="2.14.1", hour=10):
+    """A block of nothing with a sidecar like a trained one's, half an hour of work."""
+    started = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour)
+    times = {"started": started.isoformat(), "finished": (started + timedelta(minutes=30)).isoformat()}
+    record = {
+        "bit_conditions": {"device": device, "device_name": "a name", "torch": torch},
+        "circumstance": {"commit": commit, "dirty": dirty, **times},
+        "outputs": {path.name: hashlib.sha256(b"outcomes").hexdigest()},
+    }
+    write_bytes(path, b"outcomes")
+    write_bytes(provenance.sidecar(path), json.dumps(record).encode())
+
+
+def write_png(path, colour):
+    content = BytesIO()
+    image.imsave(content, np.full((2, 2), colour, dtype=np.uint8), vmin=0, vmax=255, format="png")
+    write_bytes(path, content.getvalue())
+
+
+def build(root, config, simulate):
+    """Everything of a study that its report reads."""
+    study, started = Study(config), provenance.now()
+    for number, dataset in enumerate(study.datasets):
+        counts = {}
+        for architecture in study.architectures:
+            counts[architecture] = root / f"counts/{dataset}/{architecture}/one-hot.npz"
+            fields = asdict(simulated(simulate, dataset, architecture))
+            write_npz(counts[architecture], {name: np.asarray(field) for name, field in fields.items()})
+            definition = {**study.counts_spec(dataset, architecture, "one-hot"), "fingerprint": dataset}
+            provenance.write([counts[architecture]], definition, inputs={}, started=started)
+            table = root / f"scores/{dataset}/{architecture}/one-hot.parquet"
+            scores.run(study.scores_spec(), counts[architecture], table)
+            for block in study.blocks:
+                write_block(root / f"runs/{dataset}/{architecture}/one-hot/block-{block}.npz")
+        for family, entry in study.families.items():
+            members = [counts[name] for name in entry["architectures"]]
+            trajectories.run(
+                study.trajectories_spec(family), members, root / f"trajectories/{dataset}/{family}/one-hot.parquet"
+            )
+        folder = root / "figures" / dataset
+        spec = study.figure_spec("mean_memorisation", dataset)
+        summary = [
+            pd.read_csv(root / f"scores/{dataset}/{name}/one-hot.summary.csv").assign(architecture=name)
+            for name in study.drawn()
+        ]
+        write_csv(folder / "mean_memorisation.csv", mean_memorisation.table(spec, {"summary": pd.concat(summary)}))
+        provenance.write([folder / "mean_memorisation.csv"], spec, inputs={}, started=started)
+        for shade, figure in enumerate(figures_of(config)):
+            write_png(folder / f"{figure}.png", 10 * shade + number)
+            provenance.write([folder / f"{figure}.png"], spec, inputs={}, started=started)
+
+
+def figures_of(config):
+    return FIGURES + (ALONG if config["families"] else [])
+
+
+def make(folder, config, output=None):
+    """Run the stage, and return the page's text."""
+    output = output or folder / "report/report.html"
+    figures = figures_of(config)
+    captions = [PROJECT / f"workflow/report/{figure}.rst" for figure in figures]
+    report.run(Study(config).report_spec(figures), folder, TEMPLATE, captions, output)
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, simulate):
+    """A finished study, and its report."""
+    folder = tmp_path_factory.mktemp("results") / "small"
+    build(folder, CONFIG, simulate)
+    return folder, make(folder, CONFIG)
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of the study, to change."""
+    return shutil.copytree(finished[0], tmp_path / "small")
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    return Page(finished[1])
+
+
+def test_the_page_refers_to_nothing_outside_itself(finished, page):
+    fetching = ("src", "href", "srcset", "data", "action", "poster", "background")
+    references = [element[name] for element in page.elements for name in fetching if element.get(name)]
+    ids = [element["id"] for element in page.elements if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for reference in references:
+        assert reference.startswith("data:image/png;base64,") or reference.removeprefix("#") in ids
+    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", finished[1])
+    assert not re.search(r"https?:|file:|//\w|@import|url\(|<script|<link|<iframe", without_pictures)
+
+
+def test_browsers_are_told_to_load_nothing(page):
+    policy = next(e["content"] for e in page.all("meta") if e.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+
+
+def test_every_figure_is_embedded_once_per_dataset_byte_for_byte(finished, page):
+    shown = [base64.b64decode(e["src"].partition(",")[2]) for e in page.all("img")]
+    files = [finished[0] / f"figures/{name}/{figure}.png" for name in CONFIG["datasets"] for figure in FIGURES + ALONG]
+    assert shown == [path.read_bytes() for path in files]
+    assert len(set(shown)) == 10
+
+
+def test_every_figure_has_its_own_alternative_text_its_caption_and_its_table(page):
+    alternatives = [e["alt"] for e in page.all("img")]
+    assert len(set(alternatives)) == 10
+    for name in CONFIG["datasets"]:
+        captions = page.texts("figcaption", within=f"dataset-{name}")
+        for figure, caption in zip(FIGURES + ALONG, captions, strict=True):
+            assert caption.startswith(" ".join((PROJECT / f"workflow/report/{figure}.rst").read_text().split()))
+            assert caption.endswith(f"figures/{name}/{figure}.csv")
+
+
+def test_headings_descend_one_level_at_a_time_from_the_only_title(page):
+    levels = [int(e["tag"][1]) for e in page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in pairwise(levels))
+    assert page.texts("h2") == ["clean", "noisy", "How it was made, and how to make it again"]
+
+
+def test_the_navigation_leads_to_every_section(page):
+    assert [e["href"] for e in page.all("nav", "a") if "href" in e] == [f"#{e['id']}" for e in page.all("section")]
+
+
+def test_texts_of_the_config_are_shown_and_not_interpreted(page):
+    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", "Runs", "Figures"]
+    assert not page.all("b")
+
+
+def test_the_introduction_has_the_settings_of_the_study(page):
+    text = page.texts("header")[0]
+    for words in ("2 datasets", "3 architectures", "40 runs", "random 7/10", "confidence of 90 %", "a score of 0.3 on"):
+        assert words in text
+
+
+def test_the_table_of_runs_shows_the_numbers_of_the_tables(finished, page):
+    for name in CONFIG["datasets"]:
+        rows = page.runs(name)
+        assert list(rows) == list(CONFIG["architectures"])
+        for architecture, cells in rows.items():
+            summary = pd.read_csv(finished[0] / f"scores/{name}/{architecture}/one-hot.summary.csv")
+            of_all = summary[summary["examples"] == "all"].set_index("quantity")["value"]
+            shown = [float(cell["text"]) for cell in cells[1:5]]
+            assert shown == pytest.approx(of_all[["acc_in", "acc_out", "acc_test", "memorisation"]].tolist(), abs=5e-4)
+            assert cells[0]["text"] == "123"
+
+
+def test_reliability_is_that_of_the_scores_and_a_dash_where_there_is_none(finished, page):
+    for name in CONFIG["datasets"]:
+        for architecture, cells in page.runs(name).items():
+            record = provenance.read(finished[0] / f"scores/{name}/{architecture}/one-hot.parquet")
+            expected = record["summary"]["reliability"]
+            assert cells[5]["text"] == ("–" if expected is None else f"{expected:.2f}")
+    assert page.runs("clean")["neighbour"][5]["text"] == "–"
+    assert page.runs("noisy")["mlp-16"][5]["text"] > "0.9"
+
+
+def test_flags_stand_exactly_where_runs_missed_their_target_or_examples_have_no_score(page):
+    for name in CONFIG["datasets"]:
+        for architecture, cells in page.runs(name).items():
+            missed, unscored = FLAGGED.get((name, architecture), 0), int(name == "noisy")
+            assert [cell["text"] for cell in cells[6:]] == [f"{missed} of 40", str(unscored)]
+            assert [cell.get("class") == "flag" for cell in cells] == [False] * 6 + [missed > 0, unscored > 0]
+    assert sum(e.get("class") == "flag" for e in page.elements) == 1 + 3
+
+
+def test_findings_are_of_their_own_dataset_with_clean_and_flipped_labels_apart(page):
+    clean, noisy = (page.texts("li", within=f"dataset-{name}") for name in ("clean", "noisy"))
+    assert len(clean) == 2 * (2 + 1 + 1)
+    assert len(noisy) == 2 * (4 + 2 + 1)
+    assert clean[0].startswith("The mean memorisation of the examples rises from 0.")
+    assert [re.match(r"The mean memorisation of the (\w+) labels (\w+)", noisy[i])[1] for i in (0, 2)] == [
+        "clean",
+        "flipped",
+    ]
+    assert "flipped labels rises from" in noisy[2]
+    assert "flipped labels falls from" in noisy[7 + 2]  # the second family is the first backwards
+    assert all("score 0.3 or more" in sentence for sentence in (clean[1], noisy[1], noisy[3]))
+    assert "false discovery rate of 0.1:" in clean[2]
+
+
+def test_the_printed_config_is_the_study(page):
+    printed = page.all("pre", within="made")[-1]["text"]
+    assert yaml.safe_load(printed) == Study(CONFIG).config
+    assert Study(yaml.safe_load(printed)).config == Study(CONFIG).config
+
+
+def commands(page):
+    return page.all("pre", within="made")[0]["text"].strip().splitlines()
+
+
+def warnings(page):
+    return [" ".join(e["text"].split()) for e in page.all("p", within="made") if e.get("class") == "flag"]
+
+
+def test_the_commands_check_out_the_commit_of_the_runs(page):
+    assert commands(page)[0] == f"git checkout {COMMIT}"
+    assert commands(page)[1:2] == ["make env"]
+    assert warnings(page) == []
+
+
+def test_uncommitted_changes_are_said_where_the_shell_takes_them_for_a_comment(folder):
+    for path in folder.glob("runs/*/*/*/*.npz"):
+        write_block(path, dirty=True)
+    (checkout, *_) = commands(Page(make(folder, CONFIG)))
+    assert re.fullmatch(rf"git checkout {COMMIT} +# it had uncommitted changes", checkout)
+
+
+def test_runs_from_outside_a_repository_name_no_commit(folder):
+    for path in folder.glob("runs/*/*/*/*.npz"):
+        write_block(path, commit=None, dirty=None)
+    page = Page(make(folder, CONFIG))
+    assert commands(page)[0].startswith("# ")
+    assert "None" not in page.texts("section", within=None)[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"device": "cuda"}, "different devices are mixed: cpu (a name) (11 jobs); cuda (a name) (1 job)."),
+        ({"torch": "3.0"}, "different versions of PyTorch are mixed: 2.14.1 (11 jobs); 3.0 (1 job)."),
+        ({"commit": "f00d"}, f"different commits are mixed: {COMMIT} (11 jobs); f00d (1 job)."),
+        ({"dirty": True}, f"mixed: {COMMIT} (11 jobs); {COMMIT} with uncommitted changes (1 job)."),
+    ],
+)
+def test_mixed_circumstances_are_warned_of_with_what_is_mixed(folder, change, warning):
+    write_block(folder / "runs/noisy/neighbour/one-hot/block-1.npz", **change, hour=11)
+    (found,) = warnings(Page(make(folder, CONFIG)))
+    assert found.endswith(warning)
+
+
+def test_of_several_commits_the_last_is_checked_out(folder):
+    write_block(folder / "runs/clean/mlp-8/one-hot/block-0.npz", commit="00aa", hour=30)
+    write_block(folder / "runs/clean/mlp-8/one-hot/block-1.npz", commit="ffff", hour=9)
+    page = Page(make(folder, CONFIG))
+    assert commands(page)[0] == "git checkout 00aa"
+    made = page.texts("p", within="made")[0]
+    assert made.startswith("12 training jobs on cpu (a name) with PyTorch 2.14.1, 2026-03-01 to 2026-03-02;")
+    assert made.endswith("together they took 6:00:00 hours.")
+
+
+def test_blocks_that_are_not_of_the_study_are_left_out(folder, finished):
+    write_block(folder / "runs/clean/mlp-8/one-hot/block-2.npz", commit="older", device="cuda")
+    write_block(folder / "runs/clean/mlp-9/one-hot/block-0.npz", commit="older", device="cuda")
+    assert make(folder, CONFIG).replace(str(folder), "") == finished[1].replace(str(finished[0]), "")
+
+
+def test_a_study_without_families_has_no_findings_along_them(tmp_path, simulate):
+    config = CONFIG | {"families": {}, "datasets": {"clean": {"source": "digits"}}}
+    config["architectures"] = {name: CONFIG["architectures"][name] for name in ("mlp-8", "neighbour")}
+    build(tmp_path / "small", config, simulate)
+    page = Page(make(tmp_path / "small", config))
+    assert page.texts("h3") == ["Runs", "Figures"]
+    assert page.texts("li") == []
+    assert [e["id"] for e in page.all("figure")] == [f"figure-clean-{figure}" for figure in FIGURES]
+    assert "1 dataset," in page.texts("header")[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "figures/noisy/mean_memorisation.csv",
+        "figures/clean/most_memorised.png",
+        "trajectories/clean/width/one-hot.power.csv",
+        "trajectories/noisy/width/one-hot.summary.csv",
+        "scores/clean/mlp-16/one-hot.summary.csv",
+        "scores/noisy/neighbour/one-hot.parquet",
+        "runs/clean/mlp-8/one-hot/block-1.npz",
+    ],
+)
+def test_a_file_that_changed_since_it_was_made_is_refused_by_name(folder, name):
+    old = (folder / "report/report.html").read_bytes()
+    with open(folder / name, "ab") as file:
+        file.write(b"\n")
+    with pytest.raises(ProvenanceError, match=re.escape(name)):
+        make(folder, CONFIG)
+    assert (folder / "report/report.html").read_bytes() == old
+    assert len(list((folder / "report").iterdir())) == 2  # the page and its sidecar: nothing half-written
+
+
+def test_the_same_inputs_give_the_same_bytes(finished, tmp_path):
+    assert make(finished[0], CONFIG, tmp_path / "again.html") == finished[1]
+
+
+def test_the_sidecar_names_every_file_that_the_page_shows(finished):
+    record = provenance.read(finished[0] / "report/report.html")
+    read = {Path(path).relative_to(finished[0]).as_posix(): digest for path, digest in record["inputs"].items()}
+    per_dataset = 5 + 1 + 3 * 2 + 2 * 2 + 3 * 2  # pictures, their table, scores, trajectories, blocks
+    assert len(read) == 2 * per_dataset
+    for name, digest in read.items():
+        assert digest == hashlib.sha256((finished[0] / name).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("scheme", "background"), [(0, "#ffffff"), (1, "#1e1e1e")])  # browsers' pages, light and dark
+def test_coloured_text_has_enough_contrast(page, scheme, background):
+    style = page.all("style")[0]["text"]
+    for name in ("soft", "flag"):
+        colour = re.findall(rf"--{name}: (#\w+);", style)[scheme]
+        pair = sorted([luminance(colour), luminance(background)])
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5  # WCAG 2, level AA
+
+
+def luminance(colour):
+    """Relative luminance as in WCAG 2."""
+    digits = colour.removeprefix("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    levels = np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
