@@ -18,6 +18,10 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    print(*status.orphans(Path.cwd()), sep="\n", end="", file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:

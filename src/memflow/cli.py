@@ -16,13 +16,18 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, summary, show. Verbs that the rules call, each making one output from its inputs:
+Verbs for you: config, plan, status, summary, show. Verbs that the rules call, each making one output from its inputs:
 prepare, train, count, score, classify, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
 The rules of the workflow call this with --spec, the document of all that determines the output. To see such a call:
   snakemake --dry-run --forceall --printshellcmds
+"""
+
+EXPLAIN_STATUS = """\
+Call it where Snakemake runs: it reads results/<study>, the logs that SLURM kept, and squeue. `failed` blocks name the
+SLURM job and its log; `left` is the training time of what is not done, by profiles/costs.csv, one job after the other.
 """
 
 EXPLAIN_PLAN = """\
@@ -62,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--probe", action="store_true", help="measure here what training costs, and record it")
     verb.add_argument("--half-width", type=float, default=0.1, metavar="W", help="of a score's interval; default: 0.1")
+
+    verb = _verb(
+        verbs, "status", _status, "say how far a study is: blocks done, running, queued, failed", EXPLAIN_STATUS
+    )
+    verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    verb.add_argument("--no-queue", action="store_true", help="do not ask squeue")
 
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
@@ -138,6 +149,13 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     study = config.Study(config.read(arguments.file))
     print(plan.run(study, Path("results", study.name), costs.TABLE, arguments.half_width, arguments.probe))
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from memflow import status
+
+    study = config.Study(config.read(arguments.file))
+    print(status.describe(study, Path.cwd(), ask_queue=not arguments.no_queue))
 
 
 def _summary(arguments: argparse.Namespace) -> None:

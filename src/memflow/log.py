@@ -33,12 +33,21 @@ def job(path: Path | None) -> Iterator[None]:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
-        log.error("memflow: %s", error)
+        log.error("memflow: %s%s", error, _where(path))
         sys.exit(1)
     except Exception:
-        log.exception("memflow failed")
+        log.exception("memflow failed%s", _where(path))
         sys.exit(1)
     finally:
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+
+
+def _where(path: Path | None) -> str:
+    """For the end of a message: the log file, and the SLURM job if there is one."""
+    job = os.environ.get("SLURM_JOB_ID")
+    where = [f"log: {path}"] * bool(path) + [
+        f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}"
+    ] * bool(job)
+    return f" ({', '.join(where)})" if where else ""

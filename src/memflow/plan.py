@@ -15,6 +15,7 @@ from memflow import costs, disk, provenance, subsets
 from memflow.config import Study
 from memflow.costs import Cost
 from memflow.errors import InputError
+from memflow.text import aligned, duration, size
 
 HEADER = ["dataset", "architecture", "runs", "jobs", "done", "per model", "time", "left", "disk"]
 KINDS = {"cpu": "core time", "cuda": "GPU time"}
@@ -121,28 +122,6 @@ def seeds_needed(half_width: float, ratio: Fraction, confidence: float, block_si
     return worst * block_size, saturated * block_size
 
 
-def duration(seconds: float) -> str:
-    """Such as ``0.24 s``, ``38 min``, ``1.2 h``."""
-    if seconds < 99.5:
-        return f"{_two_digits(seconds)} s"
-    return f"{_two_digits(seconds / 60)} min" if seconds < 99.5 * 60 else f"{_two_digits(seconds / 3600)} h"
-
-
-def size(number: float) -> str:
-    """Bytes, such as ``4.1 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{_two_digits(number)} {unit}"
-        number /= 1000
-    return f"{_two_digits(number)} TB"
-
-
-def _two_digits(number: float) -> str:
-    if number < 0.995:
-        return f"{number:.2g}"
-    return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
-
-
 def _z(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
@@ -241,7 +220,7 @@ def _table(parts: list[Part]) -> list[str]:
         seconds = [part.seconds() for part in parts if part.cost and part.cost.device.startswith(kind)]
         if seconds:
             rows.append(["", name, "", "", "", "", *(duration(sum(each)) for each in zip(*seconds, strict=True)), ""])
-    return _aligned(rows, text_columns=2)
+    return aligned(rows, text_columns=2)
 
 
 def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> list[str]:
@@ -277,7 +256,7 @@ def _precision(study: Study, half_width: float) -> list[str]:
     seeds, n_in = config["seeds"], float(config["seeds"] * ratio)
     return [
         f"Precision of one score from {seeds:,} seeds: {n_in:,.0f} in-sample, {seeds - n_in:,.0f} out-of-sample",
-        *_aligned(
+        *aligned(
             [
                 ["", "worst case", "in-sample accuracy 1"],
                 ["standard error", *(f"{error:.3f}" for error in errors)],
@@ -289,16 +268,4 @@ def _precision(study: Study, half_width: float) -> list[str]:
             ],
             text_columns=1,
         ),
-    ]
-
-
-def _aligned(rows: list[list[str]], text_columns: int) -> list[str]:
-    """Lines of a table: text to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
     ]

@@ -86,25 +86,6 @@ def test_a_higher_confidence_needs_more_seeds():
     assert plan.seeds_needed(0.1, RATIO, 0.99, 10) > plan.seeds_needed(0.1, RATIO, 0.9, 10)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"), (0.0042, "0.0042 s"), (0.24, "0.24 s"), (3.14, "3.1 s"), (42, "42 s"), (99.4, "99 s"),
-        (138, "2.3 min"), (2280, "38 min"), (5969, "99 min"), (4320 * 2, "2.4 h"), (36e5 * 2, "2,000 h"),
-    ],
-)  # fmt: skip
-def test_durations_are_readable(seconds, text):
-    assert plan.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (268_230, "268 kB"), (4.14e9, "4.1 GB"), (2.5e12, "2.5 TB")],
-)
-def test_sizes_are_readable(number, text):
-    assert plan.size(number) == text
-
-
 def test_a_plan_counts_runs_and_jobs(planned):
     text = planned()
     assert "Study small: 1 dataset x 3 architectures x 8 seeds, in blocks of 4" in text
