@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test lint oracle bench reproduce docs lock clean
+.PHONY: help env demo test lint slurm-test oracle bench reproduce docs lock clean
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -33,6 +33,10 @@ lint: env        ## style, types, and the workflow's own lint
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+CASES ?=
+slurm-test: env  ## accidents on a real, throw-away SLURM (root, Debian or Ubuntu); minutes. One: CASES=chaos
+	pytest tests/slurm/cases.py --verbose --durations 0 --durations-min 1 -k "$(CASES)"
 
 oracle: env      ## the estimator against the exact scores of nearest neighbours, full size
 	pytest tests/integration/test_oracle.py --oracle-sets 1000 --capture no

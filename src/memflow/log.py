@@ -4,12 +4,23 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memflow.errors import InputError
 
 log = logging.getLogger("memflow")  # other packages' chatter is not progress
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that on a full disk keeps quiet, so that the terminal can say that the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
@@ -23,7 +34,7 @@ def job(path: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [terminal]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
+        handlers.append(_LogFile(path, mode="w"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     for handler in handlers:

@@ -42,7 +42,10 @@ def prepare_spec(wildcards):
 
 
 def block_spec(wildcards):
-    study.check_plan(os.environ["MEMFLOW_PLAN"], wildcards.dataset, wildcards.architecture, wildcards.method)
+    try:
+        study.check_plan(os.environ["MEMFLOW_PLAN"], wildcards.dataset, wildcards.architecture, wildcards.method)
+    except ConfigError as error:
+        sys.exit(f"memflow: {error}")
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
 
 

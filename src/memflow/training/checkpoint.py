@@ -36,7 +36,9 @@ class Checkpoint:
         """The state that an earlier job reached, or None if there is none or it cannot be read whole."""
         try:
             with np.load(self.path) as file:
-                return {name: file[name] for name in file.files}
+                state = {name: file[name] for name in file.files}
+            log.info("%s: goes on from where an earlier job was stopped", self.path.name)
+            return state
         except FileNotFoundError:
             return None
         except Exception:  # a damaged archive raises many kinds
