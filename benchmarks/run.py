@@ -15,6 +15,7 @@ BENCHMARKS = {
     "fusing": "the default study's networks against one process per model",
     "scale": "merging and scoring 4,000 runs over 60,000 examples",
     "workflow": "what the workflow adds to Snakemake",
+    "jobs": "what jobs cost on a cluster besides their work",
 }
 HEAD = ["what", "terms", "median", "min – max", "target", ""]
 
