@@ -132,6 +132,7 @@ def test_lost_node(clone: Clone, undisturbed: Clone) -> None:
     lose_node("g1", clone)
     until(lambda: trained_by(clone, "0")[0]["JobState"] == "PENDING", clone)
     restart_node("g1")
+    time.sleep(5)  # SLURM first tells the node to end what ran there
     start_now(clone)
     assert run.wait() == 0, run.text()
     assert_same_tables(clone, undisturbed)
