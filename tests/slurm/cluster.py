@@ -17,9 +17,9 @@ PROJECT = HERE.parents[1]
 STATE = Path("/var/lib/memflow-slurm-test")  # of slurm-up
 STUDY = "tests/slurm/study.yaml"
 RESULTS = Path("results/slurm")
-BLOCK = RESULTS / "runs/digits/resnet8-w1/one-hot/block-0.npz"
+BLOCKS = [RESULTS / f"runs/digits/resnet8-w1/one-hot/block-{index}.npz" for index in (0, 1)]
 COUNTS = "results/slurm/counts/digits/resnet8-w1/one-hot.npz"  # all that most cases run: two blocks and their merge
-PATIENCE = 300  # seconds until a case is given up
+PATIENCE = 600  # seconds until a case is given up
 
 Job = dict[str, str]
 T = TypeVar("T")
@@ -99,12 +99,11 @@ class Clone:
         """Process id and environment of every ``memflow train`` of this copy that runs now."""
         return {pid: environment for pid, (_, environment) in self._trainings().items()}
 
-    def training(self) -> int | None:
-        """Process that trains BLOCK, once it has finished one unit and kept a checkpoint in the second."""
-        partial = self.root / f"{BLOCK}.partial"
-        if list(partial.glob("*/seed-2.checkpoint.npz")):
+    def training(self, block: int = 0) -> int | None:
+        """Process that trains one of BLOCKS, once it has finished one unit and kept a checkpoint in the second."""
+        if list(self.root.glob(f"{BLOCKS[block]}.partial/*/seed-{4 * block + 2}.checkpoint.npz")):
             for pid, (words, _) in self._trainings().items():
-                if str(BLOCK) in words:
+                if str(BLOCKS[block]) in words:
                     return pid
         return None
 

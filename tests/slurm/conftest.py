@@ -11,10 +11,12 @@ from cluster import HERE, RESULTS, STUDY, Clone, clone_project
 
 
 @pytest.fixture(scope="session", autouse=True)
-def slurm() -> None:
+def slurm() -> Iterator[None]:
     started = subprocess.run([HERE / "slurm-up"], text=True, capture_output=True, check=False)
     if started.returncode:
         pytest.exit(f"no SLURM to test with: {started.stderr.strip()}", returncode=1)
+    yield
+    subprocess.run([HERE / "slurm-down"], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
