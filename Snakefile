@@ -19,6 +19,9 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
+    # A cluster job parses all this again, perhaps after an edit of the config or the code; its scheduler hands it this
+    # variable as it was when the job was submitted.
+    os.environ.update(MEMFLOW_PLAN=study.plan())
     print(*status.orphans(Path.cwd()), sep="\n", end="", file=sys.stderr)
 
 

@@ -17,10 +17,6 @@ try:
 except ConfigError as error:
     sys.exit(f"memflow: {error}")
 
-# A cluster job parses this file again, perhaps after an edit of the config or the code; its scheduler hands it this
-# variable as it was when the job was submitted.
-os.environ.setdefault("MEMFLOW_PLAN", study.plan())
-
 COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
@@ -42,8 +38,10 @@ def prepare_spec(wildcards):
 
 
 def block_spec(wildcards):
+    planned = os.environ.get("MEMFLOW_PLAN")  # in a cluster job: see onstart
     try:
-        study.check_plan(os.environ["MEMFLOW_PLAN"], wildcards.dataset, wildcards.architecture, wildcards.method)
+        if planned:
+            study.check_plan(planned, wildcards.dataset, wildcards.architecture, wildcards.method)
     except ConfigError as error:
         sys.exit(f"memflow: {error}")
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
