@@ -5,8 +5,10 @@ Ratios are of interleaved runs on this machine, each on one thread. Ends with st
 
 import argparse
 import importlib
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 from timing import ONE_THREAD, Row, progress
 
@@ -32,9 +34,16 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.only:
         progress(f"{name}: {BENCHMARKS[name]}")
-        rows += importlib.import_module(name).measure()
+        # each in a process of its own: the memory of a process counts as that of those it starts
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            rows += process.submit(measure, name).result()
     print(table(rows))
     sys.exit(any(row.verdict == "missed" for row in rows))
+
+
+def measure(name: str) -> list[Row]:
+    """The rows of one benchmark."""
+    return importlib.import_module(name).measure()
 
 
 def table(rows: list[Row]) -> str:

@@ -107,8 +107,10 @@ class Counts:
         return acc_in - acc_out
 
     def scores(self) -> np.ndarray:
-        """Scores from all groups, float64[n]."""
-        return self.memorisation(np.ones(self.n_groups, dtype=np.int64))
+        """Scores from all groups, float64[n]; as :meth:`memorisation`, without a weight for each group."""
+        correct_in, n_in, correct_out, n_out = self.totals()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return correct_in / n_in - correct_out / n_out
 
     def contributions(self) -> np.ndarray:
         """What each group adds to the score beyond the mean, float64[G, n]; the groups' mean is zero.
@@ -131,7 +133,11 @@ class Counts:
         """The same runs, described on some training examples only (bool[n], or positions)."""
         by_example = ("correct_in", "correct_out", "n_in", "n_out", "epoch_correct_in", "epoch_correct_out")
         of_example = ("index", "label", "duplicate_group", "label_noise")
-        return replace(self, **{name: getattr(self, name)[..., where] for name in by_example + of_example})
+        # NumPy gives a selection the layout that is quickest to fill; sums over groups would then be slow
+        chosen: dict[str, Any] = {
+            name: np.ascontiguousarray(getattr(self, name)[..., where]) for name in by_example + of_example
+        }
+        return replace(self, **chosen)
 
     def only(self, groups: np.ndarray) -> "Counts":
         """The same examples, after the runs of some groups only (bool[G]); not at earlier epochs."""

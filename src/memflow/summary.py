@@ -61,7 +61,7 @@ def histogram(counts: Counts) -> pd.DataFrame:
     """
     part = counts.select(populations(counts)["all"])
     everything = np.ones(counts.n_groups, dtype=np.int64)
-    raw = _bin(part.memorisation(everything)) / part.n_examples
+    raw = _bin(part.scores()) / part.n_examples
     corrected = _bin(mixture.SCORES, mixture.fit(_observe(part, everything)))
     return pd.DataFrame({"bin_low": BINS[:-1], "bin_high": BINS[1:], "raw": raw, "corrected": corrected})
 
@@ -103,7 +103,7 @@ def _test_accuracy(counts: Counts) -> Statistic:
 
 def _raw(part: Counts, memorised_at: float) -> Statistic:
     def statistic(used: np.ndarray) -> np.ndarray:
-        scores = part.memorisation(used)
+        scores = part.only(used > 0).scores()
         scores = scores[np.isfinite(scores)]
         return np.array([(scores >= memorised_at - 1e-9).sum(), *bimodality.describe(scores)])
 

@@ -15,6 +15,7 @@ from scipy.stats import false_discovery_control
 
 from memflow import counts, provenance
 from memflow.counts import HALVES, Counts
+from memflow.errors import InputError
 from memflow.files import write_csv, write_parquet
 from memflow.provenance import ProvenanceError
 from memflow.statistics.paired import PairedTests, paired_tests
@@ -219,7 +220,12 @@ def scored_everywhere(sizes: Sizes) -> Sizes:
 
 
 def _has_scores(sizes: Sizes) -> np.ndarray:
-    return np.all([np.isfinite(size.scores()) for size in sizes.values()], axis=0)
+    """bool[n]; raises :class:`~memflow.errors.InputError` where no example has a score at every size."""
+    where = np.all([np.isfinite(size.scores()) for size in sizes.values()], axis=0)
+    if not where.any():
+        runs = len(next(iter(sizes.values())).converged)
+        raise InputError(f"in {runs} runs no example was both trained on and held out; raise `seeds`")
+    return where
 
 
 def _of_tested(tests: PairedTests, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

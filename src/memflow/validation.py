@@ -198,6 +198,13 @@ def _family_problems(config: dict[str, Any]) -> Iterator[str]:
         for member in family["architectures"]:
             if member not in config["architectures"]:
                 yield f"families.{name}.architectures names {member!r}{closest(member, list(config['architectures']))}"
+            elif config["architectures"][member]["model"] in registry.LEARNERS:
+                yield (
+                    f"families.{name}.architectures names {member!r}, which is no network and has no size; it is drawn "
+                    "beside every family as it is"
+                )
+        if family["title"] == "reference":
+            yield f"families.{name}.title is 'reference', which stands for what is drawn beside every family"
         other = titles.setdefault(family["title"], name)
         if other != name:
             yield f"families.{name}.title is {family['title']!r}, as is that of {other}; titles must differ"

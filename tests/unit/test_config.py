@@ -411,3 +411,11 @@ def test_a_whole_number_in_a_list_is_treated_alike():
 def test_a_config_path_that_is_a_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=str(tmp_path)):
         config.read(tmp_path)
+
+
+def test_a_family_holds_networks_only_and_no_reserved_title():
+    families = {"all": {"title": "reference", "architectures": ["mlp", "neighbour"]}}
+    with pytest.raises(ConfigError) as error:
+        Study(tiny_config(families=families))
+    assert "families.all.architectures names 'neighbour', which is no network" in str(error.value)
+    assert "families.all.title is 'reference'" in str(error.value)

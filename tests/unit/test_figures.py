@@ -150,6 +150,7 @@ def test_values_are_on_logarithmic_axes_and_accuracies_on_linear_ones(drawn):
             assert axes.get_yscale() == scale
             assert axes.get_ylim()[0] < min(map(min, lines))
             assert max(map(max, lines)) < axes.get_ylim()[1]
+        assert len({axes.get_ylim() for axes in row}) == 1
 
 
 def test_an_interval_that_reaches_zero_ends_below_the_logarithmic_axis():
@@ -342,7 +343,7 @@ def test_a_size_axis_names_the_ends_and_a_size_between_them_that_has_room(sizes)
 TITLES = {
     "Residual networks of depth 8 to 110": [75_290, 172_000, 269_722, 464_000, 659_000, 1_727_962],
     "Residual networks of width 2 to 64": [1320, 2839, 4934, 19_074],
-    "Multilayer perceptrons of 16 to 256 units": [1210, 4810, 19_210],
+    "MLPs": [1210, 4810, 19_210],
 }
 
 

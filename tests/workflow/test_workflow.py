@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 RESULTS = "results/tiny"
 BLOCK = f"{RESULTS}/runs/digits-noisy/mlp-8/one-hot/block-0.npz"
-FIGURES = {"mean_memorisation": 1, "score_distribution": 1}
+REPORT = {"report": 1}  # shows every figure
+OF_SCORES = {"mean_memorisation": 1, "score_distribution": 1, "most_memorised": 1} | REPORT
+OF_TRAJECTORIES = {"trajectories": 1, "trajectory_examples": 1} | REPORT
+FIGURES = OF_SCORES | OF_TRAJECTORIES
 
 
 def test_a_finished_study_has_nothing_to_do(finished):
@@ -41,19 +45,63 @@ def test_scores_exist_for_every_example(finished):
     assert table["label_noise"].sum() == 53
 
 
+def test_trajectories_exist_for_every_example(finished):
+    folder = finished.root / RESULTS / "trajectories/digits-noisy/networks"
+    table, halves = (pd.read_parquet(folder / f"one-hot.{suffix}") for suffix in ("parquet", "halves.parquet"))
+    assert len(table) == 1078
+    assert table[["type", "descriptive", "mlp-8", "resnet8-w1"]].notna().all().all()
+    assert len(halves) == 2 * 1078
+
+
 def test_one_figure_can_be_asked_for_alone(clone):
     shutil.rmtree(clone.root / RESULTS)
     planned = clone.planned(f"{RESULTS}/figures/digits-noisy/score_distribution.pdf")
     assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3, "score_distribution": 1}
 
 
-def test_an_edited_estimator_makes_scores_and_figures_stale_and_no_training(clone):
+def test_a_figure_of_trajectories_needs_no_scores(clone):
+    shutil.rmtree(clone.root / RESULTS)
+    planned = clone.planned(f"{RESULTS}/figures/digits-noisy/trajectories.pdf")
+    assert planned == {"prepare": 1, "train": 4, "count": 2, "classify": 1, "trajectories": 1}
+
+
+def test_a_study_without_families_has_no_trajectories(clone):
+    study = yaml.safe_load((clone.root / "studies/tiny.yaml").read_text())
+    del study["families"]
+    (clone.root / "studies/variant.yaml").write_text(yaml.safe_dump(study))
+    assert clone.planned(study="studies/variant.yaml") == OF_SCORES
+    shutil.rmtree(clone.root / RESULTS)
+    planned = clone.planned(study="studies/variant.yaml")
+    assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3} | OF_SCORES
+
+
+def test_an_edited_estimator_makes_scores_and_their_figures_stale_and_no_training(clone):
     clone.edit("src/memflow/scores.py", "2 * r / (1 + r)", "2 * r / (1.0 + r)")
-    assert clone.planned() == {"score": 3} | FIGURES
+    assert clone.planned() == {"score": 3} | OF_SCORES
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("trajectories.py", "JACKKNIFE_SETS = 20", "JACKKNIFE_SETS = 19"),
+        ("statistics/paired.py", "DRAWS = 20_000", "DRAWS = 20_001"),
+        ("statistics/power.py", "COPIES = 200", "COPIES = 201"),
+    ],
+)
+def test_an_edited_test_makes_trajectories_and_their_figures_stale_and_no_training_and_no_scores(clone, file, old, new):
+    clone.edit(f"src/memflow/{file}", old, new)
+    assert clone.planned() == {"classify": 1} | OF_TRAJECTORIES
+
+
+@pytest.mark.parametrize("option", ["tau", "fdr"])
+def test_another_rule_for_types_classifies_anew_and_trains_nothing(clone, option):
+    assert clone.planned(study=clone.variant(**{option: 0.3})) == {"classify": 1} | OF_TRAJECTORIES
 
 
 def test_a_comment_or_docstring_makes_nothing_stale(clone):
-    for file in ("scores.py", "training/sgd.py", "subsets.py", "figures/style.py"):
+    modules = ["scores.py", "trajectories.py", "training/sgd.py", "subsets.py"]
+    modules += ["statistics/paired.py", "statistics/power.py", "figures/style.py", "figures/pictures.py"]
+    for file in modules:
         path = clone.root / "src/memflow" / file
         path.write_text(path.read_text().replace('"""', '"""Edited. ', 1) + "\n# A comment.\n")
     assert clone.planned() == {}
@@ -61,17 +109,22 @@ def test_a_comment_or_docstring_makes_nothing_stale(clone):
 
 def test_an_edited_training_loop_makes_the_networks_stale_and_no_reference(clone):
     clone.edit("src/memflow/training/sgd.py", "/ batch\n", "/ (batch + 0)\n")
-    assert clone.planned() == {"train": 4, "count": 2, "score": 2} | FIGURES
+    assert clone.planned() == {"train": 4, "count": 2, "score": 2, "classify": 1} | FIGURES
 
 
 def test_an_edited_figure_makes_only_that_figure_stale(clone):
     clone.edit("src/memflow/figures/score_distribution.py", "Share of examples", "Part of examples")
-    assert clone.planned() == {"score_distribution": 1}
+    assert clone.planned() == {"score_distribution": 1} | REPORT
+
+
+def test_edited_picture_grids_make_only_the_figures_with_pictures_stale(clone):
+    clone.edit("src/memflow/figures/pictures.py", "CAPTION_SIZE = 5", "CAPTION_SIZE = 6")
+    assert clone.planned() == {"most_memorised": 1} | OF_TRAJECTORIES
 
 
 def test_an_edited_figure_script_makes_only_that_figure_stale(clone):
-    clone.edit("workflow/scripts/score_distribution.py", "inputs=[", "inputs=[*[], ")
-    assert clone.planned() == {"score_distribution": 1}
+    clone.edit("workflow/scripts/score_distribution.py", "inputs={", "inputs={**{}, ")
+    assert clone.planned() == {"score_distribution": 1} | REPORT
 
 
 def test_touching_every_file_trains_nothing(clone):
@@ -85,7 +138,7 @@ def test_touching_every_file_trains_nothing(clone):
 def test_more_seeds_train_only_the_new_blocks(clone):
     old = (clone.root / BLOCK).read_bytes()
     study = clone.variant(seeds=12)
-    assert clone.planned(study=study) == {"train": 3, "count": 3, "score": 3} | FIGURES
+    assert clone.planned(study=study) == {"train": 3, "count": 3, "score": 3, "classify": 1} | FIGURES
     done = clone.snakemake(study=study)
     assert done.returncode == 0, done.stderr
     assert (clone.root / BLOCK).read_bytes() == old
@@ -95,12 +148,14 @@ def test_more_seeds_train_only_the_new_blocks(clone):
 
 def test_a_new_architecture_trains_only_itself(clone):
     wider = {"mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"}}
-    assert clone.planned(study=clone.variant(architectures=wider)) == {"train": 2, "count": 1, "score": 1}
+    assert clone.planned(study=clone.variant(architectures=wider)) == {"train": 2, "count": 1, "score": 1} | REPORT
 
 
 def test_a_changed_architecture_retrains_only_itself(clone):
     other = {"mlp-8": {"model": "mlp", "hidden": [9], "recipe": "short"}}
-    assert clone.planned(study=clone.variant(architectures=other)) == {"train": 2, "count": 1, "score": 1} | FIGURES
+    stale = {"train": 2, "count": 1, "score": 1, "classify": 1} | FIGURES
+    del stale["most_memorised"]  # shows the family's largest network, which is another
+    assert clone.planned(study=clone.variant(architectures=other)) == stale
 
 
 def test_a_flipped_byte_in_a_block_is_refused_by_name(clone):

@@ -13,7 +13,7 @@ rule report:
         ENVIRONMENT
     params:
         spec=report_spec,
-        results=RESULTS,
+        results=subpath(output.report, ancestor=2),
     shell:
         "memflow report --spec {params.spec:q} --results {params.results:q} --template {input.template:q}"
         " --captions {input.captions:q} --output {output.report:q} --log {log:q}"

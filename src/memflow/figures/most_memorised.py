@@ -26,7 +26,7 @@ def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame], dataset: Datase
         scores = tables["halves"][tables["halves"]["architecture"] == architecture]
         ranked_on, measured = (scores[scores["half"] == half].set_index("index") for half in HALVES)
         order = pd.Series(pictures.random_order(len(ranked_on)), index=ranked_on.index, name="order")
-        ranking = ranked_on[["memorisation"]].dropna().join(order)
+        ranking = ranked_on.loc[measured["memorisation"].notna(), ["memorisation"]].dropna().join(order)
         for end in ENDS:
             chosen = ranking.sort_values(["memorisation", "order"], ascending=[end == "least", True]).index[:count]
             rows = measured.loc[chosen, ["label", "memorisation", "ci_low", "ci_high"]].reset_index()

@@ -40,7 +40,7 @@ def figure_of_panels(rows: dict[str, list[Row]], dataset: Dataset) -> Figure:
     columns, width = columns_of(len(rows)), style.ONE_COLUMN / len(rows) - GUTTER
     image = width / columns
     captions = [caption for panel in rows.values() for row in panel for caption in row.captions]
-    line = image + LINE * max(caption.count("\n") + 1.8 for caption in captions)
+    line = image + LINE * max((caption.count("\n") + 1.8 for caption in captions), default=0)
     heights = [
         HEADING + line * max(1, *(-(-len(row.positions) // columns) for row in of_panels))
         for of_panels in zip(*rows.values(), strict=True)

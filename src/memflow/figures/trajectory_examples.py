@@ -23,7 +23,11 @@ def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame], dataset: Datase
         rows = halves[(halves["family"] == family["title"]) & (halves["selected_on"] == HALVES[0])]
         first, last = family["architectures"][0], family["architectures"][-1]
         rows = rows.assign(order=pictures.random_order(len(rows)), first=rows[first], last=rows[last])
-        rows = rows[["family", "type", "order", "index", "label", "first", "last"]].sort_values("order")
+        rows = (
+            rows[["family", "type", "order", "index", "label", "first", "last"]]
+            .dropna(subset=["first", "last"])
+            .sort_values("order")
+        )
         for kind in TESTED:
             of_type = rows[rows["type"] == kind]
             parts.append(of_type.head(count).assign(n_of_type=len(of_type), n_examples=len(rows)))
