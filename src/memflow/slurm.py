@@ -60,9 +60,7 @@ def jobs(folder: Path) -> list[Job]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     except (subprocess.SubprocessError, OSError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip()
-        raise InputError(
-            f"squeue does not answer ({said}); is SLURM up?"
-        ) from error
+        raise InputError(f"squeue does not answer ({said}); is SLURM up?") from error
     found = [Job(*line.split(SEPARATOR)) for line in done.stdout.splitlines()]
     here = str(folder.resolve())
     return [job for job in found if job.folder == here and job.comment.startswith("rule_") and _is_alive(job)]
