@@ -83,7 +83,7 @@ def test_an_edited_estimator_makes_scores_and_their_figures_stale_and_no_trainin
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("trajectories.py", "JACKKNIFE_SETS = 20", "JACKKNIFE_SETS = 19"),
+        ("trajectories.py", "strata=2", "strata=1"),
         ("statistics/paired.py", "DRAWS = 20_000", "DRAWS = 20_001"),
         ("statistics/power.py", "COPIES = 200", "COPIES = 201"),
     ],
