@@ -1,5 +1,6 @@
 """The cluster, the study run on this machine without it, and a copy of the project for every case."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from cluster import HERE, RESULTS, STUDY, Clone, clone_project
 
 @pytest.fixture(scope="session", autouse=True)
 def slurm() -> Iterator[None]:
+    os.environ["PATH"] += f"{os.pathsep}/usr/sbin"  # where SLURM's daemons are, and a plain PATH does not look
     started = subprocess.run([HERE / "slurm-up"], text=True, capture_output=True, check=False)
     if started.returncode:
         pytest.exit(f"no SLURM to test with: {started.stderr.strip()}", returncode=1)
