@@ -22,6 +22,8 @@ onstart:
     # A cluster job parses all this again, perhaps after an edit of the config or the code; its scheduler hands it this
     # variable as it was when the job was submitted.
     os.environ.update(MEMFLOW_PLAN=study.plan())
+    from memflow import status
+
     print(*status.orphans(Path.cwd()), sep="\n", end="", file=sys.stderr)
 
 

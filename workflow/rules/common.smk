@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import memflow
-from memflow import costs, status
+from memflow import costs
 from memflow.config import ConfigError, Study, as_text
 
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
