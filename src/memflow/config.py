@@ -89,7 +89,7 @@ class Study:
     def plan(self) -> str:
         """Short hashes of what determines each dataset's, architecture's and method's runs, as one line of JSON."""
         runs = itertools.product(self.datasets, self.architectures, self.methods)
-        return as_text({"/".join(run): _short_hash(self.runs_spec(*run)) for run in runs})
+        return as_text({"/".join(run): short_hash(self.runs_spec(*run)) for run in runs})
 
     def check_plan(self, plan: str, dataset: str, architecture: str, method: str) -> None:
         """Refuse runs that are no longer what they were when their job was submitted.
@@ -101,7 +101,7 @@ class Study:
         """
         run = f"{dataset}/{architecture}/{method}"
         planned = json.loads(plan).get(run)
-        if planned != _short_hash(self.runs_spec(dataset, architecture, method)):
+        if planned != short_hash(self.runs_spec(dataset, architecture, method)):
             raise ConfigError(
                 f"the config or the code of {run} changed after this job was submitted; start snakemake again, so that "
                 "all blocks are trained alike"
@@ -147,13 +147,7 @@ class Study:
 
     def report_spec(self, figures: list[str]) -> Spec:
         """What determines the report, besides tables and figures."""
-        return _with_code(
-            {
-                "stage": "report",
-                "config": as_yaml(self.config),
-                "figures": figures,
-            }
-        )
+        return _with_code({"stage": "report", "config": as_yaml(self.config), "figures": figures})
 
     @property
     def largest(self) -> list[str]:
@@ -239,7 +233,8 @@ def as_yaml(config: Spec) -> str:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 
-def _short_hash(spec: Spec) -> str:
+def short_hash(spec: Spec) -> str:
+    """12 hex digits that stand for a spec."""
     return hashlib.sha256(as_text(spec).encode()).hexdigest()[:12]
 
 

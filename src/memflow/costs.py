@@ -1,12 +1,10 @@
 """The cost table: how long a model trains and what memory it takes, as measured on some device.
 
-Also read while the Snakefile is parsed, hence quick: nothing here imports more than the standard library.
+Also read while the Snakefile is parsed, hence quick: nothing here imports numpy or torch.
 """
 
 import csv
-import hashlib
 import io
-import json
 import math
 import platform
 from collections.abc import Callable
@@ -15,12 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from memflow.config import short_hash
 from memflow.errors import InputError
 
 TABLE = Path("profiles/costs.csv")
 FREE = ("code", "method", "design", "subset_unit")  # entries of a spec that training time does not depend on
-
-
 TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
 SHORTEST_MINUTES, SMALLEST_MB = 10, 2000
 UNKNOWN_MINUTES, UNKNOWN_MEMORY_MB = 120, 4000  # where nothing was measured
@@ -83,7 +80,7 @@ def definition(runs_spec: dict[str, Any]) -> str:
         12 hex digits.
     """
     paid = {key: value for key, value in runs_spec.items() if key not in FREE}
-    return hashlib.sha256(json.dumps(paid, sort_keys=True).encode()).hexdigest()[:12]
+    return short_hash(paid)
 
 
 def device(runs_spec: dict[str, Any]) -> str:

@@ -57,8 +57,7 @@ def job(path: Path | None) -> Iterator[None]:
 
 def _where(path: Path | None) -> str:
     """For the end of a message: the log file, and the SLURM job if there is one."""
-    job = os.environ.get("SLURM_JOB_ID")
-    where = [f"log: {path}"] * bool(path) + [
-        f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}"
-    ] * bool(job)
+    where = [f"log: {path}"] if path else []
+    if job := os.environ.get("SLURM_JOB_ID"):
+        where.append(f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}")
     return f" ({', '.join(where)})" if where else ""

@@ -17,6 +17,7 @@ from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.files import write_atomically
 from memflow.provenance import ProvenanceError
+from memflow.text import aligned
 from memflow.validation import closest
 
 RAMP = np.array(list(" .:-=+*#%@"))  # dark to light
@@ -299,7 +300,10 @@ def _scores(method: str, rows: list[Row]) -> Section:
         f"{row['name']} {row['runs_not_converged']} of {row['runs']}" for row in rows if row["runs_not_converged"]
     ]
     note = _wrapped(f"Runs below the in-sample target: {', '.join(flagged)}.") if flagged else []
-    return f"Memorisation ({method}): score, and share of runs that get it right", [*_aligned(table, "<>>>>"), *note]
+    return f"Memorisation ({method}): score, and share of runs that get it right", [
+        *aligned(table, text_columns=1),
+        *note,
+    ]
 
 
 def _trajectories(method: str, rows: list[Row]) -> Section:
@@ -309,7 +313,7 @@ def _trajectories(method: str, rows: list[Row]) -> Section:
         table.append([row["name"], row["type"] or "no score", row["descriptive"] or "–", change, _p(row["q_value"])])
     untested = any(row["type"] and row["q_value"] is None for row in rows)
     note = ["No q-value: the accuracies leave no room for a change beyond tau, so there is nothing to test."] * untested
-    return f"From the smallest to the largest of each family ({method})", [*_aligned(table, "<<<>>"), *note]
+    return f"From the smallest to the largest of each family ({method})", [*aligned(table, text_columns=3), *note]
 
 
 def _missing(example: Example) -> Section:
@@ -326,13 +330,6 @@ def _p(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _aligned(table: list[list[str]], alignment: str) -> list[str]:
-    """Rows of cells as lines; ``alignment`` has < or > for each column."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(f"{c:{a}{w}}" for c, a, w in zip(row, alignment, widths, strict=True)) for row in table]
-    return [line.rstrip() for line in lines]
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from memflow import costs, slurm
 from memflow.config import Study
+from memflow.costs import Cost
 from memflow.errors import InputError
 from memflow.slurm import Job
 from memflow.text import aligned, duration
@@ -62,13 +63,13 @@ def describe(study: Study, root: Path, ask_queue: bool = True) -> str:
         Whether to ask ``squeue``; without SLURM it makes no difference.
     """
     queue = slurm.jobs(root) if ask_queue else []
-    blocks = find(study, root, queue)
+    blocks, table = find(study, root, queue), costs.read(root / costs.TABLE)
     lines = [f"Study {study.name}: {sum(b.state == 'done' for b in blocks)} of {len(blocks)} training jobs done", ""]
     rows = [["dataset", "architecture", "method", *STATES, "left"]]
     for run in dict.fromkeys(block.run for block in blocks):
         of_run = [block for block in blocks if block.run == run]
         counts = Counter(block.state for block in of_run)
-        rows.append([*run, *(str(counts[state]) for state in STATES), _left(study, root, of_run)])
+        rows.append([*run, *(str(counts[state]) for state in STATES), _left(study, table, of_run)])
     lines += aligned(rows, text_columns=3)
     lines += [line for state in ("running", "queued", "failed") for line in _section(state, blocks, study)]
     others = [job for job in queue if not job.comment.startswith("rule_train_")]
@@ -132,13 +133,13 @@ def _models(root: Path, study: Study, run: tuple[str, str, str], index: int) -> 
     return int(found[-1][0]) if found else 0
 
 
-def _left(study: Study, root: Path, blocks: list[Block]) -> str:
+def _left(study: Study, table: list[Cost], blocks: list[Block]) -> str:
     """Time that the unfinished models of one run take, one after the other, by the cost table."""
     size = study.config["block_size"]
     models = sum(size - block.models for block in blocks if block.state != "done")
     if not models:
         return ""
-    cost = costs.find(costs.read(root / costs.TABLE), costs.definition(study.runs_spec(*blocks[0].run)))
+    cost = costs.find(table, costs.definition(study.runs_spec(*blocks[0].run)))
     return duration(models * cost.seconds_per_model) if cost else "not measured"
 
 
