@@ -106,6 +106,27 @@ class Counts:
         acc_in, acc_out = self.accuracies(weights)
         return acc_in - acc_out
 
+    def means(self, weights: np.ndarray) -> np.ndarray:
+        """Mean score, in-sample and out-of-sample accuracy over the examples, from weighted groups.
+
+        Parameters
+        ----------
+        weights : int64[R, G]
+            As in :meth:`accuracies`, in each of R resamples.
+
+        Returns
+        -------
+        float64[R, 3]
+            Each mean over the examples that have the value.
+        """
+        if self.is_balanced:  # then the means are those of the groups' own means
+            acc_in = self.correct_in.mean(axis=1) / self.n_in[0, 0]
+            acc_out = self.correct_out.mean(axis=1) / self.n_out[0, 0]
+            by_group = np.stack([acc_in - acc_out, acc_in, acc_out], axis=1)
+            return weights @ by_group / weights.sum(axis=1, keepdims=True)
+        acc_in, acc_out = self.accuracies(weights)
+        return np.stack([np.nanmean(values, axis=-1) for values in (acc_in - acc_out, acc_in, acc_out)], axis=-1)
+
     def scores(self) -> np.ndarray:
         """Scores from all groups, float64[n]; as :meth:`memorisation`, without a weight for each group."""
         correct_in, n_in, correct_out, n_out = self.totals()

@@ -40,7 +40,7 @@ def summarise(counts: Counts, *, confidence: float, memorised_at: float) -> pd.D
         if where.any():
             part = counts.select(where)
             limits = [
-                bootstrap(counts.n_groups, _means(part), confidence),
+                bootstrap(counts.n_groups, part.means, confidence),
                 jackknife(counts.n_groups, _raw(part, memorised_at), confidence),
                 jackknife(counts.n_groups, _corrected(part, memorised_at), confidence),
             ]
@@ -79,21 +79,6 @@ def populations(counts: Counts) -> dict[str, np.ndarray]:
 def _bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Number, or weight, per bin; 1e-9 keeps a score that rounding put just below an edge on its right side."""
     return np.histogram(np.clip(scores + 1e-9, BINS[0], BINS[-1]), BINS, weights=weights)[0]
-
-
-def _means(part: Counts) -> Statistic:
-    if part.is_balanced:  # then the means are those of the groups' own means
-        acc_in = part.correct_in.mean(axis=1) / part.n_in[0, 0]
-        acc_out = part.correct_out.mean(axis=1) / part.n_out[0, 0]
-        by_group = np.stack([acc_in - acc_out, acc_in, acc_out], axis=1)
-        return lambda weights: weights @ by_group / weights.sum(axis=1, keepdims=True)
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        acc_in, acc_out = part.accuracies(weights)
-        means = [np.nanmean(values, axis=-1) for values in (acc_in - acc_out, acc_in, acc_out)]
-        return np.stack(means, axis=-1)
-
-    return statistic
 
 
 def _test_accuracy(counts: Counts) -> Statistic:

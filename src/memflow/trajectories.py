@@ -162,19 +162,9 @@ def summarise(sizes: Sizes, tau: float, fdr: float, confidence: float, memorised
     groups_of_examples = {name: where for name, where in populations(first).items() if where.any()}
     thresholded = [("share", kind) for kind in TESTED] + [("share_descriptive", kind) for kind in DESCRIPTIVE]
     thresholded.append(("memorised_change", ""))
-
-    def statistic(used: np.ndarray) -> np.ndarray:
-        kept = [size.only(used > 0) for size in sizes.values()]
-        tests = paired_tests(kept, tau, confidence)
-        tested, described = classify(tests, tau, critical_p_value(tests, fdr)), describe(tests.scores, tau)
-        memorised = tests.scores >= memorised_at - ROUNDING
-        shares = [tested == kind for kind in TESTED] + [described == kind for kind in DESCRIPTIVE]
-        gained = memorised[-1].astype(np.int64) - memorised[0]
-        rows = [[*(of[where].mean() for of in shares), gained[where].sum()] for where in groups_of_examples.values()]
-        return np.ravel(rows)
-
-    limits = jackknife(first.n_groups, statistic, confidence)
-    changes = bootstrap(first.n_groups, _mean_change(sizes, list(groups_of_examples.values())), confidence)
+    wheres = list(groups_of_examples.values())
+    limits = jackknife(first.n_groups, _shares_and_gain(sizes, wheres, tau, fdr, confidence, memorised_at), confidence)
+    changes = bootstrap(first.n_groups, _mean_change(sizes, wheres), confidence)
     keys = [(name, *key) for name in groups_of_examples for key in thresholded]
     keys += [(name, "mean_change", "") for name in groups_of_examples]
     table = pd.DataFrame(keys, columns=["examples", "quantity", "type"])
@@ -236,24 +226,36 @@ def _of_tested(tests: PairedTests, function: Callable[[np.ndarray], np.ndarray])
     return values
 
 
-def _mean_change(sizes: Sizes, groups_of_examples: list[np.ndarray]) -> Statistic:
-    first, *_, last = sizes.values()
+def _shares_and_gain(
+    sizes: Sizes, groups_of_examples: list[np.ndarray], tau: float, fdr: float, confidence: float, memorised_at: float
+) -> Statistic:
+    """Per group of examples: the share of each tested and descriptive type, and the gain in memorised examples."""
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        change = last.memorisation(weights) - first.memorisation(weights)
-        return np.stack([np.nanmean(change[:, where], axis=1) for where in groups_of_examples], axis=1)
+    def statistic(used: np.ndarray) -> np.ndarray:
+        tests = paired_tests([size.only(used > 0) for size in sizes.values()], tau, confidence)
+        tested, described = classify(tests, tau, critical_p_value(tests, fdr)), describe(tests.scores, tau)
+        memorised = tests.scores >= memorised_at - ROUNDING
+        shares = [tested == kind for kind in TESTED] + [described == kind for kind in DESCRIPTIVE]
+        gained = memorised[-1].astype(np.int64) - memorised[0]
+        return np.ravel([[*(of[where].mean() for of in shares), gained[where].sum()] for where in groups_of_examples])
 
     return statistic
 
 
+def _mean_change(sizes: Sizes, groups_of_examples: list[np.ndarray]) -> Statistic:
+    first, *_, last = sizes.values()
+    ends = [(first.select(where), last.select(where)) for where in groups_of_examples]
+    return lambda weights: np.stack([(b.means(weights) - a.means(weights))[:, 0] for a, b in ends], axis=1)
+
+
 def _mean_scores(sizes: Sizes, selected: list[np.ndarray]) -> Statistic:
     """At each size: the mean over the examples that the even groups selected, in the odd groups, and vice versa."""
-    examples = [{name: size.select(where) for name, size in sizes.items()} for where in selected]
+    examples = [[size.select(where) for size in sizes.values()] for where in selected]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         odd = np.arange(weights.shape[1]) % 2
         measured = [
-            [np.nanmean(size.memorisation(weights * of_half), axis=1) for size in chosen.values()]
+            [size.means(weights * of_half)[:, 0] for size in chosen]
             for chosen, of_half in zip(examples, (odd, 1 - odd), strict=True)
         ]
         return np.mean(measured, axis=0).T
