@@ -43,16 +43,22 @@ def class_names(train: np.ndarray, test: np.ndarray, names: list[str] | None) ->
     for where, labels in (("train", train), ("test", test)):
         if not len(labels):
             raise DatasetError(f"{where} has no images")
-    names = [str(number) for number in range(int(train.max()) + 1)] if names is None else names
-    if len(set(names)) < len(names):
+    if names is not None and len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise DatasetError(f"class names must differ from each other; used more than once: {', '.join(twice)}")
+    n_classes = max(int(train.max()) + 1, 1) if names is None else len(names)
     for where, labels in (("train", train), ("test", test)):
-        check_range(labels, len(names), where)
-    missing = sorted(set(range(len(names))) - set(np.unique(train).tolist()))
-    if missing:
-        listed = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+        check_range(labels, n_classes, where)
+    _check_gaps(train, n_classes)
+    return [str(number) for number in range(n_classes)] if names is None else names
+
+
+def _check_gaps(labels: np.ndarray, n_classes: int) -> None:
+    """Refuse classes without training images; the largest label may be any number, so nothing is as long as that."""
+    present = np.unique(labels)
+    if missing := n_classes - len(present):
+        first = int(np.argmin(np.append(present, -1) == np.arange(len(present) + 1)))
+        others = f" and {missing - 1} others" if missing > 1 else ""
         raise DatasetError(
-            f"train has no image with label {listed}, but labels must be 0 to {len(names) - 1} without a gap"
+            f"train has no image with label {first}{others}, but labels must be 0 to {n_classes - 1} without a gap"
         )
-    return names
