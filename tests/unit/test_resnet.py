@@ -1,5 +1,6 @@
 import pytest
 import torch
+from network_helpers import check_training, same_for_the_same_seed
 from torch import nn
 
 from memflow.models.resnet import BasicBlock, build
@@ -90,3 +91,12 @@ def test_a_block_that_keeps_its_shape_adds_its_input():
     nn.init.zeros_(block.bn2.weight)
     x = torch.rand(2, 2, 6, 6)
     assert torch.equal(block(x.clone()), x)
+
+
+def test_the_deepest_trains():
+    network = build((3, 32, 32), 10, fuse=1, depth=110, width=16)
+    check_training(nn.Sequential(network, nn.Flatten()), (3, 32, 32), 10)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    assert same_for_the_same_seed(lambda: build((3, 8, 8), 5, fuse=1, depth=14, width=2))
