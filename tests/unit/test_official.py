@@ -1,6 +1,7 @@
 import http.server
 import logging
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,17 +17,36 @@ PUBLICATION = Publication("Example", "https://example.org/page", "data.bin")
 NOWHERE = "http://127.0.0.1:9/data.bin"  # nothing listens on the port that discards
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Breaking(Files):
+    """Announces all of the content, but closes the connection after its start."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:100])
+
+
+@contextmanager
+def serving(handler):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/data.bin"
+        server.shutdown()
+
+
 @pytest.fixture
 def served(tmp_path):
     """A folder whose files a local server gives, and the server's address."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=folder)
-    handler.func.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_address[1]}/data.bin"
-        server.shutdown()
+    with serving(partial(Files, directory=folder)) as address:
+        yield folder, address
 
 
 def get(root, *urls, download=True):
@@ -73,21 +93,8 @@ def test_a_wrong_download_is_refused_and_leaves_nothing(served, tmp_path, sent):
 
 
 def test_a_connection_that_breaks_is_refused_and_leaves_nothing(tmp_path):
-    class Breaking(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            self.wfile.write(CONTENT[:100])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Breaking) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(DatasetError, match="the download failed"):
-            get(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/data.bin")
-        server.shutdown()
+    with serving(Breaking) as url, pytest.raises(DatasetError, match="the download failed"):
+        get(tmp_path, url)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -128,11 +135,21 @@ def test_a_damaged_file_is_named_and_neither_used_nor_replaced(served, tmp_path)
     assert partial_download.read_bytes() == CONTENT[:100]
 
 
-def test_an_intact_form_is_used_although_another_is_damaged(tmp_path):
+def test_an_intact_form_is_used_although_another_is_damaged(tmp_path, caplog):
     (tmp_path / "bad").write_bytes(b"x")
     (tmp_path / "good").write_bytes(CONTENT)
     readers = [partial(verified, tmp_path / name, md5(CONTENT)) for name in ("absent", "bad", "good")]
     assert obtain(PUBLICATION, tmp_path, readers, download=None) == tmp_path / "good"
+    assert "bad (1 bytes) has md5" in caplog.text
+    assert "another, intact form is used" in caplog.text
+
+
+def test_a_folder_that_nobody_may_look_into_is_named(tmp_path):
+    def read():
+        raise PermissionError(13, "Permission denied", "/closed")
+
+    with pytest.raises(DatasetError, match=r"/closed cannot be read .Permission denied"):
+        obtain(PUBLICATION, tmp_path, [read], download=None)
 
 
 def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path):

@@ -4,7 +4,6 @@ torchvision checks their checksums only while it downloads; here every byte is c
 """
 
 import gzip
-import hashlib
 import zlib
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from memflow.data import labels as label_checks
-from memflow.data.official import AbsentError, DamagedError, OfficialFile, Publication, data_root, obtain
+from memflow.data.official import AbsentError, DamagedError, OfficialFile, Publication, data_root, md5_digest, obtain
 from memflow.data.prepared import Split
 
 # MD5 of the unpacked files, which torchvision does not know. Those of MNIST are the ones that many independent projects
@@ -106,7 +105,7 @@ def _read(path: Path, md5: dict[str, str]) -> np.ndarray:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise DamagedError(f"{path} cannot be unpacked ({error})") from error
-    found, expected = hashlib.md5(content, usedforsecurity=False).hexdigest(), md5[path.name.removesuffix(".gz")]
+    found, expected = md5_digest(content).hexdigest(), md5[path.name.removesuffix(".gz")]
     if found != expected:
         known = [name for name, digest in md5.items() if digest == found]
         what = f"is in truth {known[0]}" if known else f"({len(content)} bytes unpacked) has md5 {found}"

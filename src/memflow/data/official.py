@@ -82,6 +82,11 @@ def data_root(root: str | None) -> Path:
     return Path(root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).expanduser()
 
 
+def md5_digest(content: bytes = b"") -> Any:
+    """MD5 as a checksum, which hardened systems allow only if it is said to be no more than that."""
+    return hashlib.md5(content, usedforsecurity=False)
+
+
 def verified(path: Path, md5: str) -> Path:
     """The path of a file whose MD5 has been checked.
 
@@ -92,7 +97,7 @@ def verified(path: Path, md5: str) -> Path:
     """
     try:
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
+            found = hashlib.file_digest(file, md5_digest).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         raise AbsentError(path) from None
     except OSError as error:
@@ -128,11 +133,17 @@ def obtain(
     absent, damaged = [], []
     for read in readers:
         try:
-            return read()
+            content = read()
         except AbsentError as error:
             absent.append(str(error.path.relative_to(root)))
         except DamagedError as error:
             damaged.append(str(error))
+        except OSError as error:  # a folder that nobody may look into
+            damaged.append(f"{error.filename} cannot be read ({error.strerror})")
+        else:
+            if damaged:
+                log.warning("%s: %s; another, intact form is used", publication.name, "; ".join(damaged))
+            return content
     if damaged:
         raise _complaint(publication, root, "; ".join(damaged), "Delete what is damaged, then run again or put")
     missing = f"there is no {' and no '.join(absent)}"
@@ -157,9 +168,8 @@ def _fetch(file: OfficialFile, root: Path) -> None:
     failures = []
     for url in file.urls:
         log.info("downloading %s to %s", url, root / file.path)
-        request = urllib.request.Request(
-            url, headers={"User-Agent": "memflow"}
-        )  # some servers refuse Python's own name
+        # Some servers refuse the name that Python gives itself.
+        request = urllib.request.Request(url, headers={"User-Agent": "memflow"})
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 return write_atomically(root / file.path, partial(_transfer, response, url, file.md5))
@@ -169,7 +179,7 @@ def _fetch(file: OfficialFile, root: Path) -> None:
 
 
 def _transfer(response: Any, url: str, md5: str, target: IO[bytes]) -> None:
-    digest, done, last_line = hashlib.md5(usedforsecurity=False), 0, time.monotonic()
+    digest, done, last_line = md5_digest(), 0, time.monotonic()
     total = f"{response.length / 1e6:.0f} MB" if response.length else "an unknown size"
     while chunk := response.read(CHUNK):
         target.write(chunk)
