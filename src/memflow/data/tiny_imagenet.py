@@ -17,8 +17,8 @@ from memflow.data.prepared import DatasetError, Split
 
 FOLDER = "tiny-imagenet-200"
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-# Its authors publish no checksum. This one is the same in many independent public projects that check their download
-# (avalanche's lineage and others), for 248,100,043 bytes.
+# Its authors publish no checksum. This one is what many independent public projects check their download against; one
+# of them gives the size too, 248,100,043 bytes.
 ARCHIVE = OfficialFile(f"{FOLDER}.zip", "90528d7ca1a48142e341f4ef8d21d0de", (URL,))
 
 
