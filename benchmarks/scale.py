@@ -70,8 +70,7 @@ def write_dataset(path: Path) -> Dataset:
         for n in (N_TRAIN, N_TEST)
     )
     names = [str(name) for name in range(CLASSES)]
-    unique = np.arange(N_TRAIN, dtype=np.int32)
-    dataset = Dataset(train, test, names, np.zeros(N_TRAIN, dtype=bool), train.labels, unique)
+    dataset = Dataset.unflagged(train, test, names)
     prepared.save(dataset, path)
     return dataset
 

@@ -86,7 +86,7 @@ def synthetic() -> Dataset:
 
     train, test = split(N_TRAIN), split(N_TEST)
     names = [str(name) for name in range(CLASSES)]
-    return Dataset(train, test, names, np.zeros(N_TRAIN, dtype=bool), train.labels, np.arange(N_TRAIN, dtype=np.int32))
+    return Dataset.unflagged(train, test, names)
 
 
 def seconds(work: Callable[[], object]) -> float:

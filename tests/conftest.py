@@ -50,10 +50,10 @@ def _dataset(n_train: int = 40, n_test: int = 12, n_classes: int = 3, levels: in
 
     train = split(n_train, 0)
     noise = np.arange(n_train) % 10 == 3
-    return Dataset(
-        train=train,
-        test=split(n_test, n_train),
-        class_names=[f"class {c}" for c in range(n_classes)],
+    return Dataset.unflagged(
+        train,
+        split(n_test, n_train),
+        [f"class {c}" for c in range(n_classes)],
         label_noise=noise,
         original_label=np.where(noise, (train.labels + 1) % n_classes, train.labels).astype(np.int32),
         duplicate_group=duplicate_groups(train.images),
@@ -90,7 +90,11 @@ def _counts(acc_in: Any, acc_out: Any, groups: int = 10, ratio: tuple[int, int] 
         index=np.arange(n, dtype=np.int32),
         label=(np.arange(n) % 3).astype(np.int32),
         duplicate_group=np.arange(n, dtype=np.int32),
+        near_duplicate_group=np.arange(n, dtype=np.int32),
+        conflicting_label=np.zeros(n, dtype=bool),
+        in_test=np.arange(n) % 7 == 3,
         label_noise=np.arange(n) % 5 == 4,
+        input_noise=np.zeros(n, dtype=bool),
     )
 
 

@@ -26,6 +26,9 @@ STAGES = {
     "figures": [],
     "report": ["memflow.report"],
 }
+# Where a dataset lies, not what it is: its fingerprint tells one from another.
+LOCATIONS = {"root", "download", "train", "test", "file"}
+LOCATIONS |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
 Spec = dict[str, Any]
 
 
@@ -58,17 +61,18 @@ class Study:
 
     def prepare_spec(self, dataset: str) -> Spec:
         """What determines a prepared dataset."""
-        entry = self._dataset_entry(dataset)
+        entry = {key: value for key, value in self.datasets[dataset].items() if key != "augment"}
         return _with_code({"stage": "data", "dataset": entry, "load": registry.DATASETS[entry["source"]]})
 
     def runs_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines the runs of one dataset, architecture and method, whatever their seed."""
-        entry = dict(self.architectures[architecture])
+        entry = {key: value for key, value in self.architectures[architecture].items() if key != "pretraining_overlap"}
         model, recipe_name = entry["model"], entry.pop("recipe", None)
+        entry |= entry.pop("arguments", {})  # of the user's own architecture
         learner = registry.LEARNERS.get(model, registry.SGD)
         spec = {
             "stage": "runs",
-            "dataset": self._dataset_entry(dataset),
+            "dataset": _without_locations(self.prepare_spec(dataset)["dataset"]),
             "architecture": entry,
             "method": method,
             "learner": learner,
@@ -78,7 +82,7 @@ class Study:
             spec["recipe"] = {"fuse": self.config["block_size"]}
         else:
             spec["recipe"] = self._recipe(recipe_name, self.datasets[dataset]["augment"])
-            spec["network"] = registry.NETWORKS[model]
+            spec["network"] = registry.NETWORKS.get(model, model)
         return _with_code(spec)
 
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:
@@ -163,13 +167,17 @@ class Study:
         """Architectures that are no networks, drawn beside every family for comparison."""
         return [name for name, entry in self.architectures.items() if entry["model"] in registry.LEARNERS]
 
+    def pretraining_overlap(self, dataset: str, architecture: str) -> str:
+        """Whether an architecture's initial weights have seen held-out images of a dataset: yes, unknown or no."""
+        entry, source = self.architectures[architecture], self.datasets[dataset]["source"]
+        if "pretrained" in entry and "pretraining_overlap" not in entry:
+            return "yes" if (entry["pretrained"], source) == ("timm", "tiny-imagenet") else "unknown"
+        return str(entry.get("pretraining_overlap", "no"))
+
     def drawn(self) -> list[str]:
         """Architectures that stand in a figure: members of a family (all where there is none), and references."""
         members = [name for family in self.families.values() for name in family["architectures"]]
         return list(dict.fromkeys((members or list(self.architectures)) + self.references))
-
-    def _dataset_entry(self, dataset: str) -> Spec:
-        return {key: value for key, value in self.datasets[dataset].items() if key != "augment"}
 
     def _recipe(self, name: str, augment: bool) -> Spec:
         recipe = copy.deepcopy(self.config["recipes"][name])
@@ -236,6 +244,14 @@ def as_yaml(config: Spec) -> str:
 def short_hash(spec: Spec) -> str:
     """12 hex digits that stand for a spec."""
     return hashlib.sha256(as_text(spec).encode()).hexdigest()[:12]
+
+
+def _without_locations(entry: Spec) -> Spec:
+    return {
+        key: _without_locations(value) if isinstance(value, dict) else value
+        for key, value in entry.items()
+        if key not in LOCATIONS
+    }
 
 
 def _with_code(spec: Spec) -> Spec:

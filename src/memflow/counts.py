@@ -22,6 +22,7 @@ from memflow.training.outcomes import SHARED, block_masks, unpack
 log = logging.getLogger(__name__)
 
 HALVES = ("even", "odd")  # groups; what is selected on one half is measured on the other
+MARKS = ("duplicate_group", "near_duplicate_group", "conflicting_label", "in_test", "label_noise", "input_noise")
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Counts:
         Whether the run's in-sample accuracy reached the recipe's target at the last epoch.
     parameters : int
         Size of one network; 0 for learners that are no networks.
-    index, label, duplicate_group : int32[n]
-    label_noise : bool[n]
+    index, label : int32[n]
+    duplicate_group, near_duplicate_group : int32[n]
+    conflicting_label, in_test, label_noise, input_noise : bool[n]
+        See :class:`memflow.data.prepared.Dataset`.
     """
 
     correct_in: np.ndarray
@@ -67,7 +70,11 @@ class Counts:
     index: np.ndarray
     label: np.ndarray
     duplicate_group: np.ndarray
+    near_duplicate_group: np.ndarray
+    conflicting_label: np.ndarray
+    in_test: np.ndarray
     label_noise: np.ndarray
+    input_noise: np.ndarray
 
     @property
     def n_groups(self) -> int:
@@ -95,6 +102,11 @@ class Counts:
             acc_in = (weights @ self.correct_in) / (weights @ self.n_in)
             acc_out = (weights @ self.correct_out) / (weights @ self.n_out)
         return acc_in, acc_out
+
+    @property
+    def is_artificial(self) -> np.ndarray:
+        """Examples whose label or image was changed on purpose, bool[n]."""
+        return self.label_noise | self.input_noise
 
     @property
     def is_balanced(self) -> bool:
@@ -153,10 +165,10 @@ class Counts:
     def select(self, where: np.ndarray) -> "Counts":
         """The same runs, described on some training examples only (bool[n], or positions)."""
         by_example = ("correct_in", "correct_out", "n_in", "n_out", "epoch_correct_in", "epoch_correct_out")
-        of_example = ("index", "label", "duplicate_group", "label_noise")
         # NumPy gives a selection the layout that is quickest to fill; sums over groups would then be slow
         chosen: dict[str, Any] = {
-            name: np.ascontiguousarray(getattr(self, name)[..., where]) for name in by_example + of_example
+            name: np.ascontiguousarray(getattr(self, name)[..., where])
+            for name in (*by_example, "index", "label", *MARKS)
         }
         return replace(self, **chosen)
 
@@ -227,8 +239,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Pa
             "converged": accuracy[:, -1, 0] >= spec["target_accuracy"],
             "index": dataset.train.index,
             "label": dataset.train.labels,
-            "duplicate_group": dataset.duplicate_group,
-            "label_noise": dataset.label_noise,
+            **{name: getattr(dataset, name) for name in MARKS},
         },
     )
     inputs = {path: record["outputs"][path.name] for path, record in zip(blocks, records, strict=True)}

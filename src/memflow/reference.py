@@ -63,14 +63,29 @@ def _section(schema: Schema, defs: Schema, path: str) -> Iterator[str]:
     yield f"{level} `{path}`\n"
     if "description" in schema:
         yield f"{_text(schema['description'])}\n"
-    for form in _alternatives(schema):
-        selector = next(key for key, entry in form["properties"].items() if "const" in entry)
-        yield f"{level}# `{selector}: {form['title']}`\n"
+    forms = _alternatives(schema)
+    shared = _shared(forms)
+    for form in forms:
+        yield f"{level}# `{next(iter(form['properties']))}: {form['title']}`\n"
         yield f"{_text(form['description'])}\n"
-        yield from _table(form, defs, path)
+        yield from _table(_without(form, shared), defs, path)
+    if shared:
+        yield f"{level}# Every `{path}` also has\n"
+        yield from _table({"properties": shared}, defs, path)
+        yield from _nested({"properties": shared}, defs, path)
     if "properties" in schema:
         yield from _table(schema, defs, path)
         yield from _nested(schema, defs, path)
+
+
+def _shared(forms: list[Schema]) -> Schema:
+    """Keys that all forms of an object have alike."""
+    first = forms[0]["properties"] if forms else {}
+    return {key: entry for key, entry in first.items() if all(form["properties"].get(key) == entry for form in forms)}
+
+
+def _without(form: Schema, keys: Schema) -> Schema:
+    return {**form, "properties": {key: entry for key, entry in form["properties"].items() if key not in keys}}
 
 
 def _table(schema: Schema, defs: Schema, path: str) -> Iterator[str]:
@@ -92,11 +107,12 @@ def _value(schema: Schema, defs: Schema, path: str) -> str:
         return " or ".join(f"`{name}`" for name in schema.get("enum") or [schema["const"]])
     if "oneOf" in schema:
         return "; or ".join(_value(form, defs, path) for form in schema["oneOf"])
-    if schema["type"] == "array":
+    if "array" in schema["type"] and "items" in schema:
         item = _value(_resolve(schema["items"], defs), defs, path)
-        return "; ".join([f"list, each: {item}", *_limits(schema)])
-    kind = str(schema["type"])
-    return ", ".join([KINDS.get(kind, kind), *_limits(schema)])
+        single = "" if schema["type"] == "array" else f"{item}, or a "
+        return "; ".join([f"{single}list, each: {item}", *_limits(schema)])
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return ", ".join([" or ".join(KINDS.get(kind, kind) for kind in kinds), *_limits(schema)])
 
 
 def _limits(schema: Schema) -> list[str]:

@@ -7,11 +7,28 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-DATASETS = {"digits": "memflow.data.digits:load"}
+DATASETS = {
+    "digits": "memflow.data.digits:load",
+    "cifar10": "memflow.data.cifar:load_cifar10",
+    "cifar100": "memflow.data.cifar:load_cifar100",
+    "mnist": "memflow.data.mnist:load_mnist",
+    "fashion-mnist": "memflow.data.mnist:load_fashion_mnist",
+    "svhn": "memflow.data.svhn:load",
+    "tiny-imagenet": "memflow.data.tiny_imagenet:load",
+    "image-folder": "memflow.data.image_folder:load",
+    "arrays": "memflow.data.arrays:load",
+    "parquet": "memflow.data.parquet:load",
+}
 
-NETWORKS = {
+FUSED = {  # networks that can be trained several side by side (`fuse` in the recipe)
     "cifar-resnet": "memflow.models.resnet:build",
     "mlp": "memflow.models.mlp:build",
+}
+NETWORKS = FUSED | {
+    "resnet": "memflow.models.standard_resnet:build",
+    "mobilenet-v3": "memflow.models.mobilenet:build",
+    "vgg": "memflow.models.vgg:build",
+    "vit": "memflow.models.vit:build",
 }
 
 LEARNERS = {"nearest-neighbour": "memflow.models.neighbour:learn"}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from memflow import counts, provenance
-from memflow.counts import HALVES, Counts
+from memflow.counts import HALVES, MARKS, Counts
 from memflow.files import write_csv, write_parquet
 from memflow.statistics.proportions import newcombe
 from memflow.summary import histogram as distribution
@@ -83,8 +83,9 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         in- and out-of-sample), ``acc_in`` and ``acc_out`` (share of those that classified it correctly),
         ``memorisation``, ``se`` (binomial standard error), ``se_groups`` (delete-one-group jackknife standard error,
         which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
-        ``duplicate_group``, ``label_noise``, ``runs_not_converged`` (of the study's runs, how many missed the recipe's
-        in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
+        ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise`` and
+        ``input_noise`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of the study's runs, how
+        many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
     """
     table = _scored(*merged.totals(), confidence)
     table.insert(table.columns.tolist().index("ci_low"), "se_groups", _group_errors(merged))
@@ -181,7 +182,6 @@ def _without_each(values: np.ndarray) -> np.ndarray:
 def _identified(table: pd.DataFrame, merged: Counts) -> pd.DataFrame:
     table = pd.concat([pd.DataFrame({"index": merged.index, "label": merged.label}), table], axis=1)
     return table.assign(
-        duplicate_group=merged.duplicate_group,
-        label_noise=merged.label_noise,
+        **{name: getattr(merged, name) for name in MARKS},
         runs_not_converged=np.int32((~merged.converged).sum()),
     )

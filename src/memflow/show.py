@@ -24,7 +24,18 @@ RAMP = np.array(list(" .:-=+*#%@"))  # dark to light
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 SAVED_PIXELS = 512  # at most, along a saved picture's longer side, unless the image has more
 LISTED_COPIES = 8
-NO_SIZES = {"index", "label", "label_noise", "type", "descriptive", "delta", "p_value", "q_value", "q_value_by"}
+NO_SIZES = {
+    "index",
+    "label",
+    "label_noise",
+    "input_noise",
+    "type",
+    "descriptive",
+    "delta",
+    "p_value",
+    "q_value",
+    "q_value_by",
+}
 WIDTH = 80
 Row = dict[str, Any]
 Section = tuple[str, list[str]]  # heading and lines
@@ -255,6 +266,10 @@ def _facts(example: Example) -> list[str]:
     label = _class(dataset, dataset.train.labels[position])
     if dataset.label_noise[position]:
         label += f", flipped: the original label is {_class(dataset, dataset.original_label[position])}"
+    if dataset.input_noise[position]:
+        label += (
+            f", of an image that was replaced by noise (it was {_class(dataset, dataset.original_label[position])})"
+        )
     height, width, channels = dataset.train.images.shape[1:]
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     facts = [f"label   {label}", f"image   {height} x {width} pixels, {kind}", f"copies  {_copies(dataset, position)}"]

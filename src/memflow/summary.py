@@ -67,13 +67,18 @@ def histogram(counts: Counts) -> pd.DataFrame:
 
 
 def populations(counts: Counts) -> dict[str, np.ndarray]:
-    """Groups of examples to describe apart, as bool[n]: ``all``, and where labels were flipped, ``clean label`` and
-    ``flipped label``. Examples without a score are in none.
+    """Groups of examples to describe apart, as bool[n]: ``all``, and where some are artificial, ``clean label`` (of an
+    image as it is), ``flipped label`` and ``noise image``. Examples without a score are in none.
     """
     scored = np.isfinite(counts.scores())
-    if not counts.label_noise.any():
+    if not counts.is_artificial.any():
         return {"all": scored}
-    return {"all": scored, "clean label": scored & ~counts.label_noise, "flipped label": scored & counts.label_noise}
+    parts = {
+        "clean label": ~counts.is_artificial,
+        "flipped label": counts.label_noise,
+        "noise image": counts.input_noise,
+    }
+    return {"all": scored, **{name: scored & part for name, part in parts.items() if part.any()}}
 
 
 def _bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

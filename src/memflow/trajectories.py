@@ -31,6 +31,7 @@ from memflow.statistics.trajectory_types import (
 )
 from memflow.summary import populations
 
+IDENTITY = ["index", "label", "label_noise", "input_noise"]
 BASES = {"type": TESTED, "descriptive": DESCRIPTIVE}  # columns of a classification, and what may stand in them
 Sizes = dict[str, Counts]  # by architecture, smallest first
 
@@ -96,8 +97,8 @@ def example_table(sizes: Sizes, tau: float, fdr: float, confidence: float) -> pd
     Returns
     -------
     DataFrame
-        One row per training example, in official order: ``index``, ``label``, ``label_noise``; ``type``
-        (:func:`~memflow.statistics.trajectory_types.classify`), ``descriptive``
+        One row per training example, in official order: ``index``, ``label``, ``label_noise``, ``input_noise``;
+        ``type`` (:func:`~memflow.statistics.trajectory_types.classify`), ``descriptive``
         (:func:`~memflow.statistics.trajectory_types.describe`), ``delta`` (last minus first size), ``p_value`` (of no
         change), ``q_value`` (Benjamini & Hochberg 1995: valid under positive dependence, which sharing runs gives),
         ``q_value_by`` (Benjamini & Yekutieli 2001: valid under any), the last three null where no change beyond tau
@@ -115,7 +116,7 @@ def example_table(sizes: Sizes, tau: float, fdr: float, confidence: float) -> pd
         "q_value_by": _of_tested(tests, partial(false_discovery_control, method="by")),
     }
     first = next(iter(sizes.values()))
-    identity = pd.DataFrame({name: getattr(first, name) for name in ("index", "label", "label_noise")})
+    identity = pd.DataFrame({name: getattr(first, name) for name in IDENTITY})
     trajectory = pd.DataFrame(columns, index=np.flatnonzero(where)).reindex(identity.index)
     return pd.concat([identity, trajectory], axis=1).assign(**{name: size.scores() for name, size in sizes.items()})
 
@@ -129,13 +130,13 @@ def halves_table(sizes: Sizes, tau: float, fdr: float, confidence: float) -> pd.
     -------
     DataFrame
         Two rows per training example: ``selected_on`` (``even`` or ``odd`` groups), ``index``, ``label``,
-        ``label_noise``, ``type`` and ``descriptive`` from that half, and for each architecture the score from the
-        other.
+        ``label_noise``, ``input_noise``, ``type`` and ``descriptive`` from that half, and for each architecture the
+        score from the other.
     """
     even, odd = ({name: size.halves()[half] for name, size in sizes.items()} for half in (0, 1))
     tables = []
     for name, selecting, measuring in zip(HALVES, (even, odd), (odd, even), strict=True):
-        table = example_table(selecting, tau, fdr, confidence)[["index", "label", "label_noise", *BASES]]
+        table = example_table(selecting, tau, fdr, confidence)[[*IDENTITY, *BASES]]
         table.insert(0, "selected_on", name)
         tables.append(table.assign(**{architecture: size.scores() for architecture, size in measuring.items()}))
     return pd.concat(tables, ignore_index=True)

@@ -16,6 +16,8 @@ from memflow import registry
 from memflow.errors import InputError
 
 SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+NOISE = ("label_noise", "input_noise")
+USERS_OWN = "module:function"  # title of the form of a user's own architecture
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, where PyYAML has it
 
 
@@ -48,8 +50,11 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     _refuse(list(_inconsistencies(filled)))
     filled["ratio"] = str(Fraction(str(filled["ratio"])))
     for entry in filled["datasets"].values():
-        if "label_noise" in entry:
-            entry["label_noise"]["fraction"] = str(Fraction(str(entry["label_noise"]["fraction"])))
+        for option in (entry[kind] for kind in NOISE if "fraction" in entry.get(kind, {})):
+            option["fraction"] = str(Fraction(str(option["fraction"])))
+    for entry in filled["architectures"].values():
+        if isinstance(entry.get("pretraining_overlap"), bool):  # yes and no, as YAML reads them
+            entry["pretraining_overlap"] = "yes" if entry["pretraining_overlap"] else "no"
     return filled
 
 
@@ -63,9 +68,7 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
     schema = _dereference(schema, root)
     if isinstance(value, dict):
         if "oneOf" in schema:
-            schema = next(
-                s for s in schema["oneOf"] if Draft202012Validator({**s, "$defs": root["$defs"]}).is_valid(value)
-            )
+            schema = _form_of(value, schema["oneOf"])
         properties = schema.get("properties", {})
         value = {**{k: s["default"] for k, s in _defaults(properties, root)}, **value}
         other = schema.get("additionalProperties", {})
@@ -73,6 +76,21 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_fill(item, schema.get("items", {}), root) for item in value]
     return int(value) if schema.get("type") == "integer" else copy.deepcopy(value)  # 8.0 is the integer 8
+
+
+def _form_of(value: Any, forms: list[dict[str, Any]]) -> dict[str, Any]:
+    """The form, one of several, that a value chooses by the key that names it."""
+    return next(form for form in forms if form["title"] == _title(value.get(_selector(forms))))
+
+
+def _selector(forms: list[dict[str, Any]]) -> str:
+    """The key that tells several forms of an object apart: ``source``, ``model`` or ``shape``."""
+    return next(key for key, entry in forms[0]["properties"].items() if "const" in entry)
+
+
+def _title(chosen: object) -> object:
+    """Title of the form that a value of the selector chooses."""
+    return USERS_OWN if isinstance(chosen, str) and ":" in chosen else chosen
 
 
 def _defaults(properties: dict[str, Any], root: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -119,14 +137,13 @@ def _explain(error: ValidationError) -> str:
 
 
 def _explain_choice(error: ValidationError, key: str) -> str:
-    """A value that fits none of several forms: explain it by the form that its ``model`` or ``shape`` names."""
+    """A value that fits none of several forms: explain it by the form that it names."""
     branches: Any = error.validator_value
     forms = [branch for branch in branches if "title" in branch]
     if not forms:
         return f"{key} is {error.instance!r}; it must be a fraction such as 7/10, or a number between 0 and 1"
-    names = [branch["title"] for branch in forms]
-    selector = "model" if "model" in forms[0]["properties"] else "shape"
-    chosen = error.instance.get(selector) if isinstance(error.instance, dict) else None
+    names, selector = [form["title"] for form in forms], _selector(forms)
+    chosen = _title(error.instance.get(selector)) if isinstance(error.instance, dict) else None
     if chosen not in names:
         return f"{key}.{selector} is {chosen!r}; it must be one of {names}{closest(chosen, names)}"
     inner = [sub for sub in error.context or [] if sub.schema_path[0] == names.index(chosen)]
@@ -156,24 +173,46 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
     """What a schema cannot say: names that must exist, numbers that must fit together."""
     shares = {"ratio": config["ratio"]}
     for name, entry in config["datasets"].items():
-        if "label_noise" in entry:
-            shares[f"datasets.{name}.label_noise.fraction"] = entry["label_noise"]["fraction"]
+        for kind in NOISE:
+            if "fraction" in entry.get(kind, {}):
+                shares[f"datasets.{name}.{kind}.fraction"] = entry[kind]["fraction"]
     outside = [key for key, share in shares.items() if not 0 < Fraction(str(share)) < 1]
     yield from (f"{key} is {shares[key]}; it must lie strictly between 0 and 1" for key in outside)
     if "ratio" not in outside:
         yield from _seed_problems(config, Fraction(str(config["ratio"])))
     for name, entry in config["datasets"].items():
-        if entry["source"] not in registry.DATASETS:
-            yield f"datasets.{name}.source is {entry['source']!r}{closest(entry['source'], list(registry.DATASETS))}"
+        yield from _dataset_problems(f"datasets.{name}", entry)
     for name, recipe in config["recipes"].items():
         yield from _recipe_problems(f"recipes.{name}", recipe, config["block_size"])
     for name, entry in config["architectures"].items():
-        if "recipe" in entry and entry["recipe"] not in config["recipes"]:
-            hint = closest(entry["recipe"], list(config["recipes"]))
-            yield f"architectures.{name}.recipe is {entry['recipe']!r}{hint}"
-        if entry["model"] == "cifar-resnet" and (entry["depth"] - 2) % 6:
-            yield f"architectures.{name}.depth is {entry['depth']}; it must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."
+        yield from _architecture_problems(f"architectures.{name}", entry, config["recipes"])
     yield from _family_problems(config)
+
+
+def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
+    option = entry.get("label_noise", {})
+    needed = {"file": ("file", "key")}.get(option.get("kind"), ("fraction",)) if option else ()
+    unused = {"fraction", "file", "key"} & option.keys() - set(needed)
+    for name in needed:
+        if name not in option:
+            yield f"{key}.label_noise: missing {name!r}, which kind {option['kind']!r} needs"
+    for name in sorted(unused):
+        yield f"{key}.label_noise.{name} has no meaning with kind {option['kind']!r}; remove it"
+
+
+def _architecture_problems(key: str, entry: dict[str, Any], recipes: dict[str, Any]) -> Iterator[str]:
+    recipe = recipes.get(entry.get("recipe"), {"fuse": 1})
+    if "recipe" in entry and entry["recipe"] not in recipes:
+        yield f"{key}.recipe is {entry['recipe']!r}{closest(entry['recipe'], list(recipes))}"
+    if entry["model"] == "cifar-resnet" and (entry["depth"] - 2) % 6:
+        yield f"{key}.depth is {entry['depth']}; it must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."
+    if entry["model"] not in registry.FUSED and recipe["fuse"] > 1:
+        yield (
+            f"{key}: recipe {entry['recipe']!r} has fuse {recipe['fuse']}, but only {', '.join(registry.FUSED)} can be "
+            "trained side by side; give this architecture a recipe with fuse: 1"
+        )
+    if "model" in entry.get("arguments", {}):
+        yield f"{key}.arguments names 'model', which is taken; rename the argument"
 
 
 def _seed_problems(config: dict[str, Any], ratio: Fraction) -> Iterator[str]:

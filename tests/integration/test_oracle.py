@@ -28,8 +28,7 @@ NEIGHBOURS = 64  # no run is without an in-sample one among them: .3 ** 64
 @pytest.fixture(scope="module")
 def dataset():
     train, test, class_names = digits.load()
-    n = len(train)
-    return Dataset(train, test, class_names, np.zeros(n, dtype=bool), train.labels, duplicate_groups(train.images))
+    return Dataset.unflagged(train, test, class_names, duplicate_group=duplicate_groups(train.images))
 
 
 @pytest.fixture(scope="module")

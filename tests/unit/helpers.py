@@ -42,14 +42,8 @@ def block_spec(architecture: str, block: int = 0, **changes: Any) -> dict[str, A
 def noise_images(n: int = 70, n_test: int = 20, shape: tuple[int, int, int] = (6, 6, 3), n_classes: int = 3) -> Dataset:
     """Random images with random labels."""
     train, test = _noise_split("train", n, shape, n_classes), _noise_split("test", n_test, shape, n_classes)
-    return Dataset(
-        train=train,
-        test=test,
-        class_names=[f"class {number}" for number in range(n_classes)],
-        label_noise=np.zeros(n, dtype=bool),
-        original_label=train.labels,
-        duplicate_group=duplicate_groups(train.images),
-    )
+    names = [f"class {number}" for number in range(n_classes)]
+    return Dataset.unflagged(train, test, names, duplicate_group=duplicate_groups(train.images))
 
 
 def half_masks(dataset: Dataset, seeds: range) -> np.ndarray:

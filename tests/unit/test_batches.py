@@ -86,8 +86,7 @@ def bright(value_left, value_right):
     images = np.full((4, 4, 4, 1), value_left, dtype=np.uint8)
     images[2:] = value_right
     split = Split(images, np.zeros(4, dtype=np.int32), np.arange(4, dtype=np.int32))
-    nothing = np.zeros(4, dtype=np.int32)
-    return Dataset(split, split, ["a", "b"], nothing.astype(bool), nothing, nothing)
+    return Dataset.unflagged(split, split, ["a", "b"])
 
 
 @pytest.mark.parametrize(("option", "shade"), [("crop", (0 - 150) / 50), ("translate", 0.0)])

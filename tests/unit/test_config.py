@@ -90,7 +90,7 @@ WRONG = [
     (
         "architectures.mlp.model",
         "cifar-resnt",
-        ["architectures.mlp.model is 'cifar-resnt'", "did you mean 'cifar-resnet'?", "mlp, nearest-neighbour"],
+        ["architectures.mlp.model is 'cifar-resnt'", "did you mean 'cifar-resnet'?", "mlp", "nearest-neighbour"],
     ),
     ("datasets.digits.source", "digit", ["datasets.digits.source is 'digit'", "did you mean 'digits'?"]),
     ("architectures.mlp.recipe", "shor", ["architectures.mlp.recipe is 'shor'", "did you mean 'short'?", "long"]),

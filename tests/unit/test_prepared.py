@@ -7,18 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from memflow.data import prepared
-from memflow.data.prepared import DatasetError, Split, duplicate_groups
+from memflow.data.prepared import FLAGS, DatasetError, Split, duplicate_groups
 from memflow.files import write_npz
 
 
 def content(dataset):
     splits = [getattr(split, part.name) for split in (dataset.train, dataset.test) for part in fields(Split)]
-    return [*splits, dataset.class_names, dataset.label_noise, dataset.original_label, dataset.duplicate_group]
+    return [*splits, dataset.class_names, *(getattr(dataset, name) for name in FLAGS)]
 
 
 def rebuilt(dataset, **changes):
-    names = ("train", "test", "class_names", "label_noise", "original_label", "duplicate_group")
-    return prepared.Dataset(**{name: getattr(dataset, name) for name in names} | changes)
+    return replace(dataset, **changes)
 
 
 def test_a_dataset_comes_back_as_it_was_written(make_dataset, tmp_path):

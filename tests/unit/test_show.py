@@ -33,7 +33,7 @@ def dataset(make_dataset):
         Split(split.images, split.labels, 2 * np.arange(len(split), dtype=np.int32) + odd)
         for split, odd in ((made.train, 0), (made.test, 1))
     )
-    return prepared.Dataset(train, test, made.class_names, made.label_noise, made.original_label, made.duplicate_group)
+    return replace(made, train=train, test=test)
 
 
 @pytest.fixture

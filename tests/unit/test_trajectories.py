@@ -11,6 +11,7 @@ from memflow import counts, provenance, trajectories
 from memflow.files import write_npz
 from memflow.provenance import ProvenanceError
 from memflow.statistics.paired import paired_tests
+from memflow.trajectories import IDENTITY
 from memflow.statistics.trajectory_types import DESCRIPTIVE, TESTED, classify, critical_p_value, describe
 
 RULE = {"tau": 0.15, "fdr": 0.05, "confidence": 0.95}
@@ -66,8 +67,8 @@ def test_an_example_table_has_a_row_per_example_in_official_order(sizes):
     shifted = {name: replace(size, index=size.index * 2 + 5) for name, size in sizes.items()}
     table = trajectories.example_table(shifted, **RULE)
     tests = ["type", "descriptive", "delta", "p_value", "q_value", "q_value_by"]
-    assert table.columns.tolist() == ["index", "label", "label_noise", *tests, *NAMES]
-    for name in ("index", "label", "label_noise"):
+    assert table.columns.tolist() == [*IDENTITY, *tests, *NAMES]
+    for name in IDENTITY:
         assert np.array_equal(table[name], getattr(shifted["small"], name))
     for name in NAMES:
         assert np.array_equal(table[name], sizes[name].scores())
@@ -124,7 +125,7 @@ def test_the_order_of_the_examples_does_not_matter_for_clear_cases(sizes, table)
 
 def test_halves_hold_types_of_one_half_and_scores_of_the_other(sizes):
     halves = trajectories.halves_table(sizes, **RULE)
-    identity = ["selected_on", "index", "label", "label_noise", "type", "descriptive"]
+    identity = ["selected_on", *IDENTITY, "type", "descriptive"]
     assert halves.columns.tolist() == identity + NAMES
     for selected_on, selecting, measuring in (("even", 0, 1), ("odd", 1, 0)):
         part = halves[halves["selected_on"] == selected_on].reset_index(drop=True)

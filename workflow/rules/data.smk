@@ -1,6 +1,9 @@
 rule prepare:
     output:
-        **with_sidecars(dataset=f"{RESULTS}/data/{{dataset}}.npz"),
+        **with_sidecars(
+            dataset=f"{RESULTS}/data/{{dataset}}.npz",
+            hazards=f"{RESULTS}/data/{{dataset}}.hazards.csv",
+        ),
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
     conda:

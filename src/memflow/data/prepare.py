@@ -1,37 +1,69 @@
-"""Stage data: load a dataset from its source, apply its options, write the prepared file."""
+"""Stage data: load a dataset from its source, apply its options, find its duplicates, write the prepared file."""
 
-from fractions import Fraction
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from memflow import provenance, registry
-from memflow.data import noise, prepared
-from memflow.data.prepared import Dataset
+from memflow.data import hazards, noise, prepared, subset
+from memflow.data.prepared import Dataset, Split
+from memflow.files import write_csv
+
+OPTIONS = ("source", "subset", "label_noise", "input_noise")  # of every dataset; the rest is the source's own
+
+log = logging.getLogger(__name__)
 
 
 def run(spec: dict[str, Any], output: Path) -> None:
-    """Prepare the dataset of a spec (from :meth:`memflow.config.Study.prepare_spec`)."""
+    """Prepare the dataset of a spec (from :meth:`memflow.config.Study.prepare_spec`).
+
+    Beside the output, ``<dataset>.hazards.csv`` lists pairs of duplicates (:class:`memflow.data.hazards.Hazards`).
+    """
     started = provenance.now()
-    dataset = prepare(spec)
+    dataset, pairs = _examine(_load(spec))
+    listed = output.with_suffix(".hazards.csv")
     prepared.save(dataset, output)
-    provenance.write([output], spec, inputs={}, started=started, details={"fingerprint": dataset.fingerprint})
+    write_csv(listed, pairs)
+    provenance.write([output, listed], spec, inputs={}, started=started, details={"fingerprint": dataset.fingerprint})
 
 
 def prepare(spec: dict[str, Any]) -> Dataset:
-    """The dataset of a spec, with duplicates found and label noise applied."""
-    train, test, class_names = registry.resolve(spec["load"])()
+    """The dataset of a spec with its options applied, and its duplicates flagged."""
+    return _examine(_load(spec))[0]
+
+
+def _load(spec: dict[str, Any]) -> Dataset:
+    entry = spec["dataset"]
+    source = {key: value for key, value in entry.items() if key not in OPTIONS}
+    train, test, class_names = registry.resolve(spec["load"])(**source)
+    log.info("loaded %d training and %d test images of %d classes", len(train), len(test), len(class_names))
+    if "subset" in entry:
+        train, test, class_names = subset.choose(train, test, class_names, entry["subset"])
     original = train.labels
-    labels = original
-    if "label_noise" in spec["dataset"]:
-        option = spec["dataset"]["label_noise"]
-        labels = noise.symmetric(original, len(class_names), Fraction(option["fraction"]), option["seed"])
-    return Dataset(
-        train=prepared.Split(train.images, labels, train.index),
-        test=test,
-        class_names=class_names,
-        label_noise=np.asarray(labels != original),
-        original_label=original,
+    label_noise = input_noise = np.zeros(len(train), dtype=bool)
+    if "label_noise" in entry:
+        noisy = noise.labels(train, len(class_names), entry["label_noise"])
+        train, label_noise = Split(train.images, noisy, train.index), np.asarray(noisy != original)
+    if "input_noise" in entry:
+        train, input_noise = noise.images(train, ~label_noise, len(class_names), entry["input_noise"])
+    flags = {"label_noise": label_noise, "input_noise": input_noise, "original_label": original}
+    return Dataset.unflagged(train, test, class_names, **flags)
+
+
+def _examine(dataset: Dataset) -> tuple[Dataset, pd.DataFrame]:
+    """The dataset with its duplicates flagged, and pairs of them; labels conflict if the original ones do."""
+    train = Split(dataset.train.images, dataset.original_label, dataset.train.index)
+    found = hazards.find(train, dataset.test)
+    log.info("%d pairs of duplicates; the largest group has %d examples", len(found.pairs), found.largest_group)
+    flagged = replace(
+        dataset,
         duplicate_group=prepared.duplicate_groups(train.images),
+        near_duplicate_group=found.near_duplicate_group,
+        conflicting_label=found.conflicting_label,
+        in_test=found.in_test,
     )
+    return flagged, found.pairs

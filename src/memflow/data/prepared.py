@@ -3,11 +3,18 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from memflow.errors import InputError
 from memflow.files import write_npz
+
+
+# What is known of each training example besides its image, label and index. No model sees it, so it is not in the
+# fingerprint: a better search for duplicates makes no model stale.
+FLAGS = ("label_noise", "input_noise", "original_label", "duplicate_group", "near_duplicate_group")
+FLAGS += ("conflicting_label", "in_test")
 
 
 class DatasetError(InputError):
@@ -44,25 +51,49 @@ class Dataset:
     class_names : list of str
     label_noise : bool[n_train]
         True where the label was changed by the dataset's ``label_noise`` option.
+    input_noise : bool[n_train]
+        True where the image was replaced by noise, by the dataset's ``input_noise`` option.
     original_label : int32[n_train]
-        The label before that change.
+        The label before those changes.
     duplicate_group : int32[n_train]
         Position of the first training image with exactly the same pixels (its own position if it is unique).
+    near_duplicate_group : int32[n_train]
+        The same for images that are exactly or nearly the same, directly or through others
+        (:mod:`memflow.data.hazards`).
+    conflicting_label : bool[n_train]
+        True where an exact or near duplicate has another label.
+    in_test : bool[n_train]
+        True where the test split has an exact or near duplicate.
     fingerprint : str
-        SHA-256 over all of the above; computed, never trusted.
+        SHA-256 over splits and class names, all that a model sees; computed, never trusted.
     """
 
     train: Split
     test: Split
     class_names: list[str]
     label_noise: np.ndarray
+    input_noise: np.ndarray
     original_label: np.ndarray
     duplicate_group: np.ndarray
+    near_duplicate_group: np.ndarray
+    conflicting_label: np.ndarray
+    in_test: np.ndarray
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "fingerprint", _fingerprint(self))
+        object.__setattr__(self, "fingerprint", _digest(_seen(self)))
+
+    @classmethod
+    def unflagged(cls, train: Split, test: Split, class_names: list[str], **flags: np.ndarray) -> "Dataset":
+        """A dataset without noise and duplicates, but for the flags that are given."""
+        nothing, alone = np.zeros(len(train), dtype=bool), np.arange(len(train), dtype=np.int32)
+        defaults: dict[str, Any] = {
+            **dict.fromkeys(("label_noise", "input_noise", "conflicting_label", "in_test"), nothing),
+            **dict.fromkeys(("duplicate_group", "near_duplicate_group"), alone),
+            "original_label": train.labels,
+        }
+        return cls(train, test, class_names, **{**defaults, **flags})
 
     @property
     def n_classes(self) -> int:
@@ -84,7 +115,9 @@ def duplicate_groups(images: np.ndarray) -> np.ndarray:
 
 def save(dataset: Dataset, path: Path) -> None:
     """Write a prepared dataset, byte for byte the same for the same content."""
-    write_npz(path, {**_arrays(dataset), "fingerprint": np.array(dataset.fingerprint)})
+    digests = {"fingerprint": dataset.fingerprint, "flags": _digest(_flags(dataset))}
+    content = {**_seen(dataset), **_flags(dataset)}
+    write_npz(path, content | {name: np.array(digest) for name, digest in digests.items()})
 
 
 def load(path: Path) -> Dataset:
@@ -102,35 +135,36 @@ def load(path: Path) -> Dataset:
             train=Split(*(arrays[f"train_{part}"] for part in ("images", "labels", "index"))),
             test=Split(*(arrays[f"test_{part}"] for part in ("images", "labels", "index"))),
             class_names=arrays["class_names"].tolist(),
-            label_noise=arrays["label_noise"],
-            original_label=arrays["original_label"],
-            duplicate_group=arrays["duplicate_group"],
+            **{name: arrays[name] for name in FLAGS},
         )
-        recorded = str(arrays["fingerprint"])
+        recorded, recorded_flags = str(arrays["fingerprint"]), str(arrays["flags"])
     except FileNotFoundError:
         raise DatasetError(f"there is no prepared dataset {path}") from None
     except Exception as error:
         raise DatasetError(f"{path} is not a readable prepared dataset ({error}); delete it and run again") from error
-    if recorded != dataset.fingerprint:
-        raise DatasetError(
-            f"{path}: the content has fingerprint {dataset.fingerprint[:12]} but was written as {recorded[:12]}: "
-            "the file was changed after it was prepared; delete it and run again"
-        )
+    for found, written in ((dataset.fingerprint, recorded), (_digest(_flags(dataset)), recorded_flags)):
+        if found != written:
+            raise DatasetError(
+                f"{path}: the content has fingerprint {found[:12]} but was written as {written[:12]}: the file was "
+                "changed after it was prepared; delete it and run again"
+            )
     return dataset
 
 
-def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
+def _seen(dataset: Dataset) -> dict[str, np.ndarray]:
     arrays = {"class_names": np.array(dataset.class_names)}
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_images": split.images, f"{name}_labels": split.labels, f"{name}_index": split.index}
-    for name in ("label_noise", "original_label", "duplicate_group"):
-        arrays[name] = getattr(dataset, name)
     return arrays
 
 
-def _fingerprint(dataset: Dataset) -> str:
+def _flags(dataset: Dataset) -> dict[str, np.ndarray]:
+    return {name: getattr(dataset, name) for name in FLAGS}
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
-    for name, array in sorted(_arrays(dataset).items()):
+    for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -159,6 +193,6 @@ def _check(dataset: Dataset) -> None:
         raise DatasetError(
             f"train images are {dataset.train.images.shape[1:]} and test images {dataset.test.images.shape[1:]}"
         )
-    for name in ("label_noise", "original_label", "duplicate_group"):
+    for name in FLAGS:
         if len(getattr(dataset, name)) != len(dataset.train):
             raise DatasetError(f"{name} has {len(getattr(dataset, name))} entries for {len(dataset.train)} examples")

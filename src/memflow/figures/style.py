@@ -21,6 +21,7 @@ COLOURS = {
     "all": PALETTE[3],
     "clean label": PALETTE[0],
     "flipped label": PALETTE[3],
+    "noise image": PALETTE[2],
     "constant": PALETTE[7],
     "increasing": PALETTE[1],
     "decreasing": PALETTE[9],

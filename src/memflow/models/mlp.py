@@ -25,6 +25,6 @@ class MLP(nn.Module):
         return self.layers[-1](features)
 
 
-def build(image_shape: tuple[int, int, int], n_classes: int, *, fuse: int, hidden: list[int]) -> MLP:
+def build(image_shape: tuple[int, int, int], n_classes: int, *, hidden: list[int], fuse: int = 1) -> MLP:
     """An MLP with hidden layers of the given sizes; other parameters as in :func:`memflow.models.resnet.build`."""
     return MLP([math.prod(image_shape), *hidden, n_classes], fuse)

@@ -56,7 +56,7 @@ class CifarResNet(nn.Module):
         return self.head(features.permute(0, 2, 3, 1).mean(dim=(1, 2)))
 
 
-def build(image_shape: tuple[int, int, int], n_classes: int, *, fuse: int, depth: int, width: int) -> CifarResNet:
+def build(image_shape: tuple[int, int, int], n_classes: int, *, depth: int, width: int, fuse: int = 1) -> CifarResNet:
     """A ResNet for images of shape ``(channels, height, width)``.
 
     Parameters

@@ -7,15 +7,29 @@ import numpy as np
 
 from memflow import subsets
 from memflow.data.prepared import Dataset
+from memflow.errors import InputError
 
 PACKED = ("train_correct", "test_correct")
 SHARED = ("epochs", "parameters")  # the same for every run
 
 
 def block_masks(spec: dict[str, Any], dataset: Dataset, seeds: range) -> np.ndarray:
-    """Masks of some seeds of a spec, bool[len(seeds), n_train]."""
+    """Masks of some seeds of a spec, bool[len(seeds), n_train].
+
+    Raises
+    ------
+    InputError
+        If there are fewer examples than runs in a balanced group.
+    """
     by_example = spec["subset_unit"] == "example"
-    units = np.arange(len(dataset.train)) if by_example else dataset.duplicate_group
+    units = np.arange(len(dataset.train)) if by_example else dataset.near_duplicate_group
+    size, available = subsets.group_size(spec["design"], Fraction(spec["ratio"])), len(np.unique(units))
+    if available < size:
+        raise InputError(
+            f"the training set has {available} {'examples' if by_example else 'groups of duplicates'}, fewer than the "
+            f"{size} runs of a balanced group at ratio {spec['ratio']}; use more examples, a ratio with a smaller "
+            "denominator, or `design: iid`"
+        )
     return subsets.masks(spec["design"], Fraction(spec["ratio"]), seeds, units)
 
 

@@ -19,6 +19,7 @@ from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
+NORMALISATION = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
 
 
@@ -81,13 +82,16 @@ def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Modul
     """The networks of some seeds side by side, each with the initial weights that its seed gives alone."""
     build = registry.resolve(spec["network"])
     arguments = {key: value for key, value in spec["architecture"].items() if key != "model"}
-    states = []
+    networks = []
     for seed in seeds:
         torch.manual_seed(rng.torch_seed("initial weights", (seed,)))
-        states.append(build(dataset.image_shape, dataset.n_classes, fuse=1, **arguments).state_dict())
-    network = build(dataset.image_shape, dataset.n_classes, fuse=len(seeds), **arguments)
-    network.load_state_dict({name: _side_by_side([state[name] for state in states]) for name in states[0]})
-    return network
+        networks.append(build(dataset.image_shape, dataset.n_classes, **arguments))
+    if len(seeds) == 1:
+        return networks[0]
+    states = [network.state_dict() for network in networks]
+    fused = build(dataset.image_shape, dataset.n_classes, **arguments, fuse=len(seeds))
+    fused.load_state_dict({name: _side_by_side([state[name] for state in states]) for name in states[0]})
+    return fused
 
 
 def steps_per_epoch(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
@@ -152,7 +156,9 @@ def _train_epoch(
     steps: int,
 ) -> None:
     network.train()
-    parameters: list[torch.Tensor] = list(network.parameters())
+    torch.manual_seed(rng.torch_seed("dropout", (seeds.start, epoch)))
+    parameters = list(network.parameters())
+    decays = _weight_decays(network, recipe)
     batch = recipe["batch_size"]
     order = np.stack([epoch_order(mask, seed, epoch, steps * batch) for mask, seed in zip(masks, seeds, strict=True)])
     draws = np.stack([rng.raw("augmentation", (seed, epoch), steps * batch) for seed in seeds])
@@ -161,21 +167,46 @@ def _train_epoch(
         images, labels = train.batch(order[:, now], draws[:, now])
         rate = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
         with autocast(train.device, recipe["precision"]):
-            logits = network(images)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum") / batch
-        gradients = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            sgd(
-                parameters,
-                list(gradients),
-                momentum,
-                lr=recipe["learning_rate"] * rate,
-                momentum=recipe["momentum"],
-                weight_decay=recipe["weight_decay"],
-                nesterov=recipe["momentum"] > 0,
-                dampening=0.0,
-                maximize=False,
-            )
+            logits = _by_network(network(images), len(seeds))
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=recipe["label_smoothing"]
+        )
+        gradients = torch.autograd.grad(loss / batch, parameters)
+        for weight_decay, members in decays.items():
+            velocities = [momentum[i] for i in members]
+            with torch.no_grad():
+                sgd(
+                    [parameters[i] for i in members],
+                    [gradients[i] for i in members],
+                    velocities,
+                    lr=recipe["learning_rate"] * rate,
+                    momentum=recipe["momentum"],
+                    weight_decay=weight_decay,
+                    nesterov=recipe["momentum"] > 0,
+                    dampening=0.0,
+                    maximize=False,
+                )
+            for i, velocity in zip(members, velocities, strict=True):
+                momentum[i] = velocity
+
+
+def _weight_decays(network: nn.Module, recipe: dict[str, Any]) -> dict[float, list[int]]:
+    """Positions of the parameters under each weight decay: normalisation layers may go without."""
+    spared = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, NORMALISATION) and not recipe["decay_normalisation"]
+        for parameter in module.parameters(recurse=False)
+    }
+    decays: dict[float, list[int]] = {}
+    for i, parameter in enumerate(network.parameters()):
+        decays.setdefault(0.0 if id(parameter) in spared else recipe["weight_decay"], []).append(i)
+    return decays
+
+
+def _by_network(logits: torch.Tensor, fuse: int) -> torch.Tensor:
+    """Logits as [batch, M, classes]; an architecture that knows no fusing gives [batch, classes]."""
+    return logits.view(len(logits), fuse, -1)
 
 
 @torch.inference_mode()
@@ -204,7 +235,8 @@ def _logits(network: nn.Module, images: Images, fuse: int, precision: str) -> to
     with autocast(images.device, precision):
         for start in range(0, len(images.labels), size):
             batch = images.plain(slice(start, start + size)).repeat(1, fuse, 1, 1)
-            parts.append(network(batch.contiguous(memory_format=torch.channels_last)).float())
+            logits = network(batch.contiguous(memory_format=torch.channels_last))
+            parts.append(_by_network(logits.float(), fuse))
     return torch.cat(parts).transpose(0, 1)
 
 
