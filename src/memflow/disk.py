@@ -1,16 +1,16 @@
 """How large the files of a study are, from the sizes of the arrays in them."""
 
 import math
-from typing import Any
 
 MEMBER = 230  # bytes of one array in an .npz besides its values
 STATISTICS = 15_000  # bytes of the statistics and sidecars beside a score table
 SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 were measured (K = 100 to 2,000)
 
 
-def evaluations(recipe: dict[str, Any]) -> int:
-    """How often a recipe evaluates every example (:func:`memflow.training.sgd.evaluated_epochs`, without torch)."""
-    return math.ceil(recipe["epochs"] / recipe["evaluate_every"]) if "epochs" in recipe else 1
+def data_bytes(n_train: int, n_test: int, pixels: int) -> int:
+    """A prepared dataset; see :func:`memflow.data.prepared.save`. ``pixels`` are those of one image, times channels."""
+    images, labels_and_index, flags = pixels, 2 * 4, 4 * 1 + 3 * 4
+    return (n_train + n_test) * (images + labels_and_index) + n_train * flags + 15 * MEMBER
 
 
 def block_bytes(runs: int, epochs: int, n_train: int, n_test: int, network: bool) -> int:
@@ -35,8 +35,8 @@ def counts_bytes(runs: int, group_size: int, epochs: int, n_train: int, n_test: 
     by_group = runs // group_size * (4 * n_train + n_test) * (1 if group_size < 256 else 2)
     by_epoch = epochs * 2 * 2 * n_train * 4
     by_run = runs * (epochs * 2 * 3 * 4 + 1)
-    by_example = n_train * (3 * 4 + 1)
-    return by_group + by_epoch + by_run + by_example + 17 * MEMBER
+    by_example = n_train * (4 * 4 + 4)
+    return by_group + by_epoch + by_run + by_example + 21 * MEMBER
 
 
 def scores_bytes(epochs: int, n_train: int) -> int:

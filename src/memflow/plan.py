@@ -1,24 +1,25 @@
 """What a study would run: jobs, hours and disk, and how precise its scores will be."""
 
-import json
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
-
-from memflow import costs, disk, provenance, subsets
+from memflow import costs, disk, sizes, subsets, throughputs, workload
 from memflow.config import Study
 from memflow.costs import Cost
 from memflow.errors import InputError
+from memflow.sizes import Sizes
 from memflow.text import aligned, duration, size
+from memflow.throughputs import Estimate, Throughput
 
 HEADER = ["dataset", "architecture", "runs", "jobs", "done", "per model", "time", "left", "disk"]
 KINDS = {"cpu": "core time", "cuda": "GPU time"}
+ESTIMATED = "~"  # before every time that was not measured
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Part:
         Blocks, each trained by one job, and those of them that are finished.
     cost : Cost or None
         None if it was not measured.
+    estimate : Estimate or None
+        If it was not measured, from a documented throughput, if there is one of its kind of network.
     here : str
         Device that would train it here.
     disk : int
@@ -45,13 +48,26 @@ class Part:
     jobs: int
     done: int
     cost: Cost | None
+    estimate: Estimate | None
     here: str
     disk: int
 
     def seconds(self) -> list[float]:
-        """How long all its jobs take, one after the other, and those that are left; empty if that was not measured."""
-        jobs = (self.jobs, self.jobs - self.done)
-        return [number * self.cost.seconds(self.runs // self.jobs) for number in jobs] if self.cost else []
+        """How long all its jobs take, one after the other, and those that are left; empty if that is not known."""
+        models = self.runs // self.jobs
+        if self.cost:
+            job = self.cost.seconds(models)
+        elif self.estimate:
+            job = models * self.estimate.seconds
+        else:
+            return []
+        return [self.jobs * job, (self.jobs - self.done) * job]
+
+    def per_model(self) -> str:
+        """How long one model takes, as text."""
+        if self.cost:
+            return duration(self.cost.seconds_per_model)
+        return f"{ESTIMATED} {duration(self.estimate.seconds)}" if self.estimate else "not known"
 
 
 def run(study: Study, results: Path, table: Path, half_width: float, probe: bool = False) -> str:
@@ -77,13 +93,13 @@ def run(study: Study, results: Path, table: Path, half_width: float, probe: bool
     if not 0 < half_width < 1:
         raise InputError(f"the half-width is {half_width}; it must lie strictly between 0 and 1, such as 0.1")
     with tempfile.TemporaryDirectory() as folder:
-        data = {dataset: _prepared(study, dataset, results, Path(folder)) for dataset in study.datasets}
+        data = {dataset: sizes.of(study, dataset, results, Path(folder)) for dataset in study.datasets}
         if probe:
             from memflow import probe as prober
 
             prober.run(study, data, table)
         parts = _parts(study, data, results, costs.read(table))
-        data_bytes = sum(path.stat().st_size for path in data.values())
+        data_bytes = sum(of_dataset.bytes for of_dataset in data.values())
     return "\n".join(
         [
             *_title(study),
@@ -91,7 +107,9 @@ def run(study: Study, results: Path, table: Path, half_width: float, probe: bool
             *_table(parts),
             "",
             *_notes(study, parts, table, data_bytes),
+            *(f"Sizes: data/{name} is not prepared: published sizes used" for name in data if not data[name].path),
             "",
+            *_estimates(parts),
             *_precision(study, half_width),
         ]
     )
@@ -126,71 +144,53 @@ def _z(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _prepared(study: Study, dataset: str, results: Path, folder: Path) -> Path:
-    """The study's prepared file, or one like it in the folder."""
-    spec, path = study.prepare_spec(dataset), results / "data" / f"{dataset}.npz"
-    if _made_from(path, spec):
-        return path
-    from memflow.data import prepare, prepared
-
-    path = folder / f"{dataset}.npz"
-    prepared.save(prepare.prepare(spec), path)
-    return path
-
-
-def _made_from(output: Path, spec: dict[str, Any]) -> bool:
-    """Whether an output exists and its sidecar says that it was made from this spec."""
-    try:
-        definition = json.loads(provenance.sidecar(output).read_text(encoding="utf-8"))["definition"]
-        return output.is_file() and {**definition, **spec} == definition
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _parts(study: Study, data: dict[str, Path], results: Path, table: list[Cost]) -> list[Part]:
-    parts = []
-    for dataset, path in data.items():
-        n_train, n_test = _lengths(path)
-        for architecture in study.architectures:
-            parts.append(_part(study, dataset, architecture, n_train, n_test, results, table))
-    return parts
-
-
-def _lengths(path: Path) -> tuple[int, int]:
-    """Training and test examples of a prepared dataset, without reading its images."""
-    try:
-        with np.load(path) as file:
-            return len(file["train_labels"]), len(file["test_labels"])
-    except Exception as error:  # a damaged archive raises many kinds
-        raise InputError(f"{path} is not a readable prepared dataset ({error}); delete it") from None
+def _parts(study: Study, data: Mapping[str, Sizes], results: Path, table: list[Cost]) -> list[Part]:
+    documented = throughputs.read()
+    return [
+        _part(study, dataset, architecture, of_dataset, results, table, documented)
+        for dataset, of_dataset in data.items()
+        for architecture in study.architectures
+    ]
 
 
 def _part(
-    study: Study, dataset: str, architecture: str, n_train: int, n_test: int, results: Path, table: list[Cost]
+    study: Study,
+    dataset: str,
+    architecture: str,
+    data: Sizes,
+    results: Path,
+    table: list[Cost],
+    documented: list[Throughput],
 ) -> Part:
     spec = study.runs_spec(dataset, architecture, study.methods[0])
     here = costs.device(spec)
+    cost = costs.find(table, costs.definition(spec), here)
     blocks = [(method, block) for method in study.methods for block in study.blocks]
-    folder = results / "runs" / dataset / architecture
-    done = [
-        _made_from(folder / method / f"block-{block}.npz", study.block_spec(dataset, architecture, method, block))
-        for method, block in blocks
-    ]
+    outputs = (results / "runs" / dataset / architecture / method / f"block-{block}.npz" for method, block in blocks)
+    specs = (study.block_spec(dataset, architecture, *which) for which in blocks)
     return Part(
         dataset=dataset,
         architecture=architecture,
-        runs=len(blocks) * study.config["block_size"],
+        runs=len(study.methods) * study.config["seeds"],
         jobs=len(blocks),
-        done=sum(done),
-        cost=costs.find(table, costs.definition(spec), here),
+        done=sum(map(sizes.made_from, outputs, specs)),
+        cost=cost,
+        estimate=None if cost else _estimate(spec, data, documented),
         here=here,
-        disk=len(study.methods) * _disk(study, spec, n_train, n_test),
+        disk=len(study.methods) * _disk(study, spec, data.n_train, data.n_test),
     )
+
+
+def _estimate(spec: dict[str, Any], data: Sizes, documented: list[Throughput]) -> Estimate | None:
+    if "network" not in spec:
+        return None
+    work = workload.of(spec["recipe"], Fraction(spec["ratio"]), data.n_train, data.n_test)
+    return throughputs.estimate(documented, spec, work, data.image_shape, data.n_classes)
 
 
 def _disk(study: Study, spec: dict[str, Any], n_train: int, n_test: int) -> int:
     """Bytes of the blocks, counts and scores of one dataset, architecture and method."""
-    epochs, runs, block_size = disk.evaluations(spec["recipe"]), study.config["seeds"], study.config["block_size"]
+    epochs, runs, block_size = workload.evaluations(spec["recipe"]), study.config["seeds"], study.config["block_size"]
     group_size = subsets.group_size(spec["design"], Fraction(spec["ratio"]))
     block = disk.block_bytes(block_size, epochs, n_train, n_test, network="network" in spec)
     counts = disk.counts_bytes(runs, group_size, epochs, n_train, n_test)
@@ -210,17 +210,24 @@ def _several(things: Any, name: str) -> str:
 def _table(parts: list[Part]) -> list[str]:
     rows = [HEADER]
     for part in parts:
-        times = [duration(seconds) for seconds in part.seconds()] or ["", ""]
-        each = duration(part.cost.seconds_per_model) if part.cost else "not measured"
+        mark = "" if part.cost else f"{ESTIMATED} "
+        times = [mark + duration(seconds) for seconds in part.seconds()] or ["", ""]
         counts = [f"{number:,}" for number in (part.runs, part.jobs, part.done)]
-        rows.append([part.dataset, part.architecture, *counts, each, *times, size(part.disk)])
+        rows.append([part.dataset, part.architecture, *counts, part.per_model(), *times, size(part.disk)])
     totals = [f"{sum(getattr(part, name) for part in parts):,}" for name in ("runs", "jobs", "done")]
     rows.append(["total", "", *totals, "", "", "", size(sum(part.disk for part in parts))])
     for kind, name in KINDS.items():
-        seconds = [part.seconds() for part in parts if part.cost and part.cost.device.startswith(kind)]
-        if seconds:
-            rows.append(["", name, "", "", "", "", *(duration(sum(each)) for each in zip(*seconds, strict=True)), ""])
+        rows += _total(name, "", [part for part in parts if part.cost and part.cost.device.startswith(kind)])
+    for device in sorted({part.estimate.source.device for part in parts if part.estimate}):
+        on_it = [part for part in parts if part.estimate and part.estimate.source.device == device]
+        rows += _total(f"{ESTIMATED} {device}", f"{ESTIMATED} ", on_it)
     return aligned(rows, text_columns=2)
+
+
+def _total(name: str, mark: str, parts: list[Part]) -> list[list[str]]:
+    """The row of the total time of some parts; none for no parts."""
+    totals = [mark + duration(sum(each)) for each in zip(*(part.seconds() for part in parts), strict=True)]
+    return [["", name, "", "", "", "", *totals, ""]] if parts else []
 
 
 def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> list[str]:
@@ -245,6 +252,38 @@ def _measured_on(parts: list[Part], table: Path) -> list[str]:
             f"Not measured: {len(parts) - len(known)} of {len(parts)}; memflow plan FILE --probe measures them"
         )
     return lines
+
+
+def _estimates(parts: list[Part]) -> list[str]:
+    """How the estimated times come about, so that they can be checked by hand; nothing if there are none."""
+    estimated = [(part, part.estimate) for part in parts if part.estimate]
+    if not estimated:
+        return []
+    sources = (estimate.source for _, estimate in estimated)
+    on = sorted({f"{source.device} ({source.precision}, images of {source.image_size} px)" for source in sources})
+    rows = [["~ one model", "", "trained images", "evaluated", "GMACs", "documented", "images/s", "GMACs"]]
+    for part, estimate in estimated:
+        work, source = estimate.work, estimate.source
+        rows.append(
+            [
+                part.dataset,
+                part.architecture,
+                f"{work.epochs} x {work.steps} x {work.batch_size:,}",
+                f"{work.evaluations} x {work.evaluated:,}",
+                f"{estimate.gmacs:.3g}",
+                source.network,
+                f"{source.train_per_second:,.0f}, {source.infer_per_second:,.0f}",
+                f"{source.gmacs:.3g}",
+            ]
+        )
+    return [
+        f"Times with ~ are estimated, not measured: from throughputs documented for {' and for '.join(on)},",
+        "as if a GPU did as many multiply-adds (GMACs: 1e9 per image) per second in these networks, on these images.",
+        "Small ones keep it less busy: real runs are slower, several times where the two GMACs of a line differ much.",
+        "profiles/throughputs.csv names the sources.",
+        *aligned(rows, text_columns=2),
+        "",
+    ]
 
 
 def _precision(study: Study, half_width: float) -> list[str]:

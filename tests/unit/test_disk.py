@@ -2,12 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import block_spec, half_masks, noise_images, tiny_config
+from helpers import noise_images, tiny_config
 
-from memflow import counts, disk, registry, scores
+from memflow import counts, disk, scores, workload
 from memflow.config import Study
 from memflow.data import prepared
-from memflow.training import blocks, sgd
+from memflow.training import blocks
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def trained(tmp_path_factory):
 def test_a_block_has_the_size_that_is_planned(trained, architecture):
     data, files = trained
     block, _, spec = files[architecture, "balanced"]
-    planned = disk.block_bytes(4, disk.evaluations(spec["recipe"]), len(data.train), len(data.test), "network" in spec)
+    planned = disk.block_bytes(
+        4, workload.evaluations(spec["recipe"]), len(data.train), len(data.test), "network" in spec
+    )
     assert planned == pytest.approx(block.stat().st_size, rel=0.1)
 
 
@@ -41,7 +43,7 @@ def test_a_block_has_the_size_that_is_planned(trained, architecture):
 def test_a_counts_file_has_the_size_that_is_planned(trained, architecture, design, group_size):
     data, files = trained
     _, merged, spec = files[architecture, design]
-    planned = disk.counts_bytes(8, group_size, disk.evaluations(spec["recipe"]), len(data.train), len(data.test))
+    planned = disk.counts_bytes(8, group_size, workload.evaluations(spec["recipe"]), len(data.train), len(data.test))
     assert planned == pytest.approx(merged.stat().st_size, rel=0.1)
 
 
@@ -60,15 +62,3 @@ def test_score_tables_have_the_order_of_size_that_is_planned(simulate, tmp_path)
         table.to_parquet(tmp_path / name, index=False)
     real = sum((tmp_path / name).stat().st_size for name in tables)
     assert disk.scores_bytes(2, 10_000) == pytest.approx(real, rel=0.5)
-
-
-@pytest.mark.parametrize(("epochs", "every"), [(1, 1), (3, 1), (3, 2), (12, 6), (13, 6), (5, 10)])
-def test_evaluations_are_counted_as_the_learner_makes_them(epochs, every):
-    recipe = {"epochs": epochs, "evaluate_every": every}
-    assert disk.evaluations(recipe) == len(sgd.evaluated_epochs(recipe))
-
-
-def test_a_learner_without_epochs_is_evaluated_once():
-    spec, data = block_spec("neighbour"), noise_images()
-    outcome = registry.resolve(spec["learner"])(spec, data, half_masks(data, range(2)), range(2), lambda share: None)
-    assert disk.evaluations(spec["recipe"]) == len(outcome["epochs"])

@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import yaml
-from helpers import noise_images, tiny_config
+from helpers import ARCHITECTURES, noise_images, tiny_config
 
-from memflow import cli, costs, plan
+from memflow import cli, costs, plan, throughputs
 from memflow.config import Study
 from memflow.costs import Cost
 from memflow.data import prepare, prepared
@@ -95,9 +95,10 @@ def test_a_plan_counts_runs_and_jobs(planned):
 
 
 def test_what_was_not_measured_is_said_with_the_remedy(planned):
-    text = planned()
-    assert text.count("  not measured  ") == 3
-    assert "Not measured: 3 of 3; memflow plan FILE --probe measures them" in text
+    text = planned(architectures={name: ARCHITECTURES[name] for name in ("mlp", "neighbour")})
+    assert text.count("  not known  ") == 2
+    assert "~" not in text
+    assert "Not measured: 2 of 2; memflow plan FILE --probe measures them" in text
     assert "Times:" not in text
 
 
@@ -135,7 +136,50 @@ def test_finished_blocks_of_this_study_count_as_done_and_others_do_not(planned, 
     assert cells(planned(), "total")[3] == "1"
 
 
-def test_sizes_come_from_the_prepared_file_or_else_from_its_source(planned, tmp_path):
+def test_what_was_not_measured_is_estimated_apart_and_said_so(planned):
+    text = planned([measured("mlp")])
+    assert cells(text, "digits   mlp")[5:8] == ["90 s", "13 min", "13 min"]
+    assert all(cell.startswith("~ ") for cell in cells(text, "digits   resnet")[5:8])
+    assert cells(text, "digits   neighbour")[5] == "not known"
+    assert cells(text, "core time") == ["core time", "13 min", "13 min"]
+    assert cells(text, "~ GeForce GTX 1080 Ti")[1].startswith("~ ")
+    assert "Times with ~ are estimated, not measured: from throughputs documented for GeForce GTX 1080 Ti" in text
+    assert "real runs are slower" in text
+    assert "Not measured: 2 of 3" in text
+    everything = planned([measured("resnet"), measured("neighbour")])
+    assert "~" not in everything
+
+
+def test_an_estimate_can_be_checked_by_hand(planned):
+    text = planned(datasets={"photos": {"source": "cifar10"}}, recipe={"epochs": 30, "batch_size": 100})
+    explained = text[text.index("~ one model") :]
+    assert cells(explained, "photos")[:4] == ["photos", "resnet", "30 x 250 x 100", "3 x 60,000"]
+    gmacs, row, per_second, documented = cells(explained, "photos")[4:]
+    assert row == "ResNet-preact-20"
+    train, infer = (float(number.replace(",", "")) for number in per_second.split(", "))
+    seconds = float(gmacs) / float(documented) * (30 * 25_000 / train + 3 * 60_000 / infer)
+    each = cells(text, "photos   resnet")[5]
+    assert float(each.removeprefix("~ ").removesuffix(" s")) == pytest.approx(seconds, rel=0.1)
+
+
+def test_two_kinds_of_devices_are_not_summed(planned, monkeypatch):
+    rows = [replace(row, device="Other") if row.variant == "110" else row for row in throughputs.read()]
+    other = replace(next(row for row in rows if row.model == "cifar-resnet"), device="Other", variant="14")
+    monkeypatch.setattr(throughputs, "read", lambda: [*rows, other])
+    resnet = {"model": "cifar-resnet", "width": 2, "recipe": "short"}
+    text = planned(architectures={"8": {**resnet, "depth": 20}, "14": {**resnet, "depth": 14}})
+    assert cells(text, "~ GeForce GTX 1080 Ti")
+    assert cells(text, "~ Other")
+
+
+def test_published_sizes_stand_in_for_a_dataset_that_is_not_prepared(planned):
+    text = planned(datasets={"photos": {"source": "cifar10"}, "digits": {"source": "digits"}})
+    assert "Sizes: data/photos is not prepared: published sizes used" in text
+    assert "data/digits is not prepared" not in text
+    assert "186 MB of data" in text
+
+
+def test_the_sizes_of_a_prepared_file_count(planned, tmp_path):
     study = Study(tiny_config())
     path = tmp_path / "results" / "small" / "data" / "digits.npz"
     without = planned()
@@ -144,9 +188,6 @@ def test_sizes_come_from_the_prepared_file_or_else_from_its_source(planned, tmp_
     assert planned() == without
     prepared.save(noise_images(n=100_000, shape=(1, 1, 1)), path)  # under the same sidecar
     assert cells(planned(), "digits  ")[-1] != cells(without, "digits  ")[-1]
-    path.write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"digits\.npz is not a readable prepared dataset"):
-        planned()
 
 
 def test_the_table_is_aligned_and_fits_a_terminal(planned, tmp_path):
@@ -171,13 +212,21 @@ def test_the_command_prints_the_plan_of_the_file(here, capsys):
     assert cells(said, "seeds for a half-width of 0.05")[1:] == [f"{number:,}" for number in needed]
 
 
+def test_the_file_can_be_given_as_snakemake_has_it(here, capsys):
+    (here / "other.yaml").write_text(yaml.safe_dump(tiny_config(study="other")))
+    cli.main(["plan", "--configfile", "other.yaml"])
+    assert capsys.readouterr().out.startswith("Study other:")
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "config.yaml", "--configfile", "other.yaml"])
+
+
 def test_the_command_probes_and_records(here, capsys):
     config = tiny_config(architectures={"mlp": {"model": "mlp", "hidden": [8], "recipe": "short"}})
     (here / "small.yaml").write_text(yaml.safe_dump(config))
     cli.main(["plan", "small.yaml", "--probe"])
     said = capsys.readouterr()
     assert "probing 1 of 1: digits mlp" in said.err
-    assert "not measured" not in said.out
+    assert "ot measured" not in said.out
     assert "(profiles/costs.csv)" in said.out
     assert [row.architecture for row in costs.read()] == ["mlp"]
     assert not (here / "results").exists()

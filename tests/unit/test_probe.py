@@ -3,23 +3,19 @@ import os
 from datetime import date
 
 import pytest
-from helpers import block_spec, half_masks, noise_images, tiny_config
+from helpers import noise_images, tiny_config
 
-from memflow import costs, probe, registry
+from memflow import costs, probe, sizes
 from memflow.config import Study
 from memflow.data import prepared
 from memflow.errors import InputError
+from memflow.sizes import Sizes
 
 
 @pytest.fixture
 def data(tmp_path):
     prepared.save(noise_images(), tmp_path / "data.npz")
-    return {"digits": tmp_path / "data.npz"}
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(probe, "ENOUGH", 0.0)
+    return {"digits": sizes.read(tmp_path / "data.npz")}
 
 
 def test_a_study_is_probed_architecture_by_architecture(data, tmp_path, caplog):
@@ -60,60 +56,17 @@ def die(*arguments):
     os._exit(9)
 
 
-def test_a_whole_recipe_is_what_its_cut_version_says():
-    start, initialise, epoch, evaluate, finish = 100.0, 2.0, 3.0, 1.0, 0.5
-    first = start + initialise + epoch
-    third = first + 2 * epoch + evaluate
-    marks = [start, first, first + epoch, third, third + finish]
-    recipe = {"epochs": 12, "evaluate_every": 5}
-    whole = initialise + 12 * epoch + 3 * evaluate + finish
-    assert probe.extrapolate(recipe, marks) == pytest.approx(whole)
+def test_what_is_not_prepared_is_probed_on_noise_of_its_sizes(tmp_path):
+    study = Study(tiny_config(architectures={"mlp": {"model": "mlp", "hidden": [4], "recipe": "short"}}))
+    probe.run(study, {"digits": Sizes(70, 20, (3, 6, 6), 3)}, tmp_path / "costs.csv")
+    (row,) = costs.read(tmp_path / "costs.csv")
+    assert row.definition == costs.definition(study.runs_spec("digits", "mlp", "one-hot"))
+    assert row.seconds_per_model > 0
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        {"shape": "triangular", "peak": 0.9},
-        {"shape": "step", "milestones": [2, 30], "warmup_epochs": 15},
-        {"shape": "cosine", "warmup_epochs": 3},  # the cosine itself would divide by zero in three epochs
-        {"shape": "cosine", "warmup_epochs": 39},
-    ],
-)
-def test_a_long_recipe_is_cut_whatever_its_schedule(schedule, quick):
-    seen = []
-    spec, data = block_spec("mlp", recipe={"epochs": 40, "schedule": schedule}), noise_images()
-
-    def learn(given, *rest):
-        seen.append(given["recipe"])
-        return registry.resolve(spec["learner"])(given, *rest)
-
-    assert probe.seconds_per_unit(learn, spec, data, half_masks(data, range(2)), range(2)) > 0
-    assert [(recipe["epochs"], recipe["evaluate_every"]) for recipe in seen] == [(3, 3)]
-    assert {key: value for key, value in seen[0].items() if key not in ("epochs", "evaluate_every", "schedule")} == {
-        key: value for key, value in spec["recipe"].items() if key not in ("epochs", "evaluate_every", "schedule")
-    }
-
-
-@pytest.mark.parametrize("architecture", ["mlp", "neighbour"])
-def test_a_short_recipe_and_a_learner_without_epochs_are_not_cut(architecture, quick):
-    seen = []
-    spec, data = block_spec(architecture), noise_images()
-
-    def learn(given, *rest):
-        seen.append(given)
-        return registry.resolve(spec["learner"])(given, *rest)
-
-    probe.seconds_per_unit(learn, spec, data, half_masks(data, range(2)), range(2))
-    assert seen == [spec]
-
-
-def test_a_quick_unit_is_measured_again():
-    times = []
-    spec, data = block_spec("neighbour"), noise_images(n=20, n_test=5)
-
-    def learn(*arguments):
-        times.append(len(times))
-        return registry.resolve(spec["learner"])(*arguments)
-
-    probe.seconds_per_unit(learn, spec, data, half_masks(data, range(2)), range(2))
-    assert len(times) > 10
+def test_noise_is_a_prepared_dataset_of_the_sizes(tmp_path):
+    data = prepared.load(probe.noise(Sizes(70, 20, (3, 6, 5), 4), tmp_path / "noise.npz"))
+    assert data.train.images.shape == (70, 6, 5, 3)
+    assert data.test.images.shape == (20, 6, 5, 3)
+    assert (data.image_shape, data.n_classes) == ((3, 6, 5), 4)
+    assert set(data.train.labels) == {0, 1, 2, 3}
