@@ -35,8 +35,10 @@ EXPLAIN_PLAN = """\
 in results/<study> that were made by exactly this study and code; snakemake trains the others, which takes what is left.
 
 Times come from profiles/costs.csv, one row for each dataset, architecture and device. They hold for exactly the recipe
-that was measured: after a change of it, or on another machine, --probe trains a few epochs of each architecture (two
-minutes for the default study), says what the whole recipe takes, and replaces its rows in the table.
+that was measured: after a change of it, or on another machine, --probe trains each architecture for half a minute (less
+if the data are small), on a part of the data if need be, says what the whole recipe takes, and replaces its rows in the
+table. Where nothing was measured, a time with ~ is estimated from throughputs that others documented for a GPU
+(profiles/throughputs.csv); the plan says how.
 
 How many seeds? The error of a score falls with their square root. The worst case is an example that is a toss-up both
 in- and out-of-sample; a network that fits its training set has in-sample accuracy 1, and a smaller error.
@@ -64,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(
         verbs, "plan", _plan, "say what a study would run: jobs, hours, disk, and how precise it is", EXPLAIN_PLAN
     )
-    verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    which = verb.add_mutually_exclusive_group()
+    which.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    which.add_argument("--configfile", type=Path, metavar="FILE", help="the same, as snakemake has it")
     verb.add_argument("--probe", action="store_true", help="measure here what training costs, and record it")
     verb.add_argument("--half-width", type=float, default=0.1, metavar="W", help="of a score's interval; default: 0.1")
 
@@ -147,7 +151,7 @@ def _config(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from memflow import costs, plan
 
-    study = config.Study(config.read(arguments.file))
+    study = config.Study(config.read(arguments.configfile or arguments.file))
     print(plan.run(study, Path("results", study.name), costs.TABLE, arguments.half_width, arguments.probe))
 
 
