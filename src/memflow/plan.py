@@ -260,7 +260,7 @@ def _estimates(parts: list[Part]) -> list[str]:
     if not estimated:
         return []
     sources = (estimate.source for _, estimate in estimated)
-    on = sorted({f"{source.device} ({source.precision}, images of {source.image_size} px)" for source in sources})
+    on = sorted({f"- {source.device} ({source.precision}, images of {source.image_size} px)" for source in sources})
     rows = [["~ one model", "", "trained images", "evaluated", "GMACs", "documented", "images/s", "GMACs"]]
     for part, estimate in estimated:
         work, source = estimate.work, estimate.source
@@ -277,10 +277,10 @@ def _estimates(parts: list[Part]) -> list[str]:
             ]
         )
     return [
-        f"Times with ~ are estimated, not measured: from throughputs documented for {' and for '.join(on)},",
-        "as if a GPU did as many multiply-adds (GMACs: 1e9 per image) per second in these networks, on these images.",
+        "Times with ~ are estimated from documented throughputs (profiles/throughputs.csv), not measured:",
+        *on,
+        "As if a GPU did as many multiply-adds (GMACs: 1e9 per image) per second in these networks, on these images.",
         "Small ones keep it less busy: real runs are slower, several times where the two GMACs of a line differ much.",
-        "profiles/throughputs.csv names the sources.",
         *aligned(rows, text_columns=2),
         "",
     ]

@@ -143,7 +143,8 @@ def test_what_was_not_measured_is_estimated_apart_and_said_so(planned):
     assert cells(text, "digits   neighbour")[5] == "not known"
     assert cells(text, "core time") == ["core time", "13 min", "13 min"]
     assert cells(text, "~ GeForce GTX 1080 Ti")[1].startswith("~ ")
-    assert "Times with ~ are estimated, not measured: from throughputs documented for GeForce GTX 1080 Ti" in text
+    assert "Times with ~ are estimated from documented throughputs (profiles/throughputs.csv), not measured:\n" in text
+    assert "\n- GeForce GTX 1080 Ti (precision not stated, images of 32 px)\n" in text
     assert "real runs are slower" in text
     assert "Not measured: 2 of 3" in text
     everything = planned([measured("resnet"), measured("neighbour")])
