@@ -21,7 +21,7 @@ MOST_PAIRS = 100_000  # near duplicates that are listed per split, the most simi
 
 GRID = 8  # cells along a side of the coarse images among which candidates are sought
 TOLERANCE = 1e-4  # float32 is wrong by less in the dot product of two unit vectors of up to 1,600 entries
-TILE = 4096  # images compared with as many others at once: 64 MB of similarities
+TILE = 2048  # images compared with as many others at once: 16 MB of similarities
 CHUNK = 1 << 22  # pixels read at once
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions int64[k], positions in the other split, similarities
@@ -124,8 +124,9 @@ def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def project(images: np.ndarray) -> np.ndarray:
     """Coarse images whose dot products are upper bounds of :func:`similarity`.
 
-    With a and b the images (mean removed, unit length) and P the orthogonal projection on images that are constant in
-    every cell of a coarse grid, a·b = Pa·Pb + (a - Pa)·(b - Pb) ≤ Pa·Pb + |a - Pa| |b - Pb|.
+    With a and b the images (mean removed, unit length), P the orthogonal projection on images that are constant in
+    every cell of a coarse grid, and a' = a - Pa the rest, a·b = Pa·Pb + a'·b' ≤ Pa·Pb + Σ |a'| |b'|, summed over cells
+    (Cauchy & Schwarz).
 
     Parameters
     ----------
@@ -133,27 +134,29 @@ def project(images: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    float32[n, cells * channels + 1]
-        Pa and |a - Pa|: unit vectors, but zero for constant images.
+    float32[n, cells * (channels + 1)]
+        Pa, and |a'| in every cell: unit vectors, but zero for constant images.
     """
     height, width, channels = images.shape[1:]
-    rows, columns = (np.linspace(0, side, min(GRID, side) + 1).astype(int) for side in (height, width))
-    scale = np.sqrt(np.outer(np.diff(rows), np.diff(columns)))[..., None]
-    coarse = np.empty((len(images), scale.size * channels + 1), dtype=np.float32)
+    starts = [np.linspace(0, side, min(GRID, side), endpoint=False).astype(int) for side in (height, width)]
+    area = np.outer(*(np.diff(cells, append=side) for cells, side in zip(starts, (height, width), strict=True)))
+    coarse = np.empty((len(images), area.size * (channels + 1)), dtype=np.float32)
     for part in _chunks(len(images), height * width * channels):
-        unit = _unit(images[part])
-        cells = np.add.reduceat(np.add.reduceat(unit, rows[:-1], axis=1), columns[:-1], axis=2) / scale
-        rest = (unit**2).sum(axis=(1, 2, 3)) - (cells**2).sum(axis=(1, 2, 3))
-        coarse[part, :-1] = cells.reshape(len(cells), -1)
-        coarse[part, -1] = np.sqrt(np.maximum(rest, 0))
+        pixels = images[part].astype(np.float64)  # all sums of them are integers, and exact
+        sums = _pooled(pixels, starts)
+        squares = _pooled(np.einsum("nhwc,nhwc->nhw", pixels, pixels), starts)
+        mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
+        means = (sums - area[..., None] * mean) / np.sqrt(area)[..., None]
+        rests = np.sqrt((area * squares - (sums**2).sum(axis=3)) / area)
+        flat = np.concatenate([means.reshape(len(pixels), -1), rests.reshape(len(pixels), -1)], axis=1)
+        length = np.sqrt((flat**2).sum(axis=1, keepdims=True))
+        coarse[part] = flat / np.where(length > 0, length, 1)
     return coarse
 
 
-def _unit(images: np.ndarray) -> np.ndarray:
-    """Images with their mean removed, of unit length or zero, float64."""
-    centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
-    length = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
-    return centred / np.where(length > 0, length, 1)
+def _pooled(values: np.ndarray, starts: list[np.ndarray]) -> np.ndarray:
+    """Sums over the cells of a grid that start at some rows and columns, float64[n, rows, columns, ...]."""
+    return np.asarray(np.add.reduceat(np.add.reduceat(values, starts[0], axis=1), starts[1], axis=2))
 
 
 def _similar(
@@ -161,10 +164,12 @@ def _similar(
 ) -> Iterator[Found]:
     """Pairs from ``near`` on, tile by tile; if the others are the images themselves, each pair once."""
     itself = others is images
+    bounds = np.empty((TILE, TILE), dtype=np.float32)
     for top in range(0, len(images), TILE):
         for left in range(top if itself else 0, len(others), TILE):
-            bound = coarse[top : top + TILE] @ coarse_others[left : left + TILE].T
-            i, j = np.divmod(np.flatnonzero(bound >= near - TOLERANCE), bound.shape[1])
+            one, other = coarse[top : top + TILE], coarse_others[left : left + TILE]
+            bound = np.matmul(one, other.T, out=bounds[: len(one), : len(other)])
+            i, j = np.divmod(np.flatnonzero(bound >= near - TOLERANCE), bound.shape[1])  # much faster than nonzero
             i, j = i + top, j + left
             if itself:
                 i, j = i[j > i], j[j > i]
