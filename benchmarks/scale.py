@@ -53,7 +53,7 @@ def merge_and_score(study: Study, blocks: list[str], folder: Path) -> tuple[floa
     files = ["--dataset", dataset, "--blocks", *blocks, "--output", counts]
     merging, merging_mb = run_process("memflow", "count", "--spec", as_text(study.counts_spec(*PLACE)), *files)
     files = ["--counts", counts, "--output", scores]
-    scoring, scoring_mb = run_process("memflow", "score", "--spec", as_text(study.scores_spec()), *files)
+    scoring, scoring_mb = run_process("memflow", "score", "--spec", as_text(study.scores_spec(*PLACE[:2])), *files)
     progress(f"  merging {merging:.1f} s and {merging_mb:.0f} MB, scoring {scoring:.1f} s and {scoring_mb:.0f} MB")
     return merging + scoring, max(merging_mb, scoring_mb)
 

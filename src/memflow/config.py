@@ -123,16 +123,19 @@ class Study:
             }
         )
 
-    def scores_spec(self) -> Spec:
+    def scores_spec(self, dataset: str, architecture: str) -> Spec:
         """What determines a score table, besides the counts."""
         settings = {key: self.config[key] for key in ("confidence", "memorised_at")}
-        return _with_code({"stage": "scores", "study": self.name, **settings})
+        overlap = self.pretraining_overlap(dataset, architecture)
+        return _with_code({"stage": "scores", "study": self.name, "pretraining_overlap": overlap, **settings})
 
-    def trajectories_spec(self, family: str) -> Spec:
+    def trajectories_spec(self, dataset: str, family: str) -> Spec:
         """What determines the trajectories along a family, besides the counts."""
         settings = {key: self.config[key] for key in ("tau", "fdr", "confidence", "memorised_at")}
         members = self.families[family]["architectures"]
-        return _with_code({"stage": "trajectories", "study": self.name, "architectures": members, **settings})
+        overlaps = {name: self.pretraining_overlap(dataset, name) for name in members}
+        parts = {"study": self.name, "architectures": members, "pretraining_overlap": overlaps}
+        return _with_code({"stage": "trajectories", **parts, **settings})
 
     def figure_spec(self, figure: str, dataset: str) -> Spec:
         """What determines a figure, besides the scores."""
@@ -144,6 +147,7 @@ class Study:
                 "architectures": self.drawn(),
                 "families": list(self.families.values()),  # in the order of the config
                 "largest": self.largest,
+                "pretraining_overlap": {name: self.pretraining_overlap(dataset, name) for name in self.drawn()},
                 "references": self.references,
                 "memorised_at": self.config["memorised_at"],
             }

@@ -10,6 +10,7 @@ import functools
 import hashlib
 from pathlib import Path
 
+from memflow import registry
 from memflow.errors import InputError
 
 ROOT = Path(__file__).parent
@@ -84,6 +85,7 @@ def _path(name: str) -> Path:
     else:
         import importlib.util
 
+        registry.find_users_modules()
         spec = None
         with contextlib.suppress(ModuleNotFoundError):  # of a parent package
             spec = importlib.util.find_spec(name)

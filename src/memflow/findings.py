@@ -53,6 +53,12 @@ def along_family(numbers: pd.DataFrame, changes: pd.DataFrame, memorised_at: flo
         From :func:`memflow.trajectories.summarise`, of the same family.
     memorised_at : float
     """
+    pretrained = numbers.loc[numbers["pretraining_overlap"] != "no", "architecture"].unique()
+    if len(pretrained):
+        return [
+            f"No claim about size: initial weights of {', '.join(pretrained)} may have seen the held-out images with "
+            "their labels (pretraining_overlap), so that what looks generalised may have been memorised before."
+        ]
     values: Any = numbers.set_index(["architecture", "examples", "quantity"])  # pandas-stubs lose track of the rows
     ends = numbers["architecture"].iloc[[0, -1]]
     sentences = []

@@ -112,7 +112,7 @@ def _value(schema: Schema, defs: Schema, path: str) -> str:
         single = "" if schema["type"] == "array" else f"{item}, or a "
         return "; ".join([f"{single}list, each: {item}", *_limits(schema)])
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return ", ".join([" or ".join(KINDS.get(kind, kind) for kind in kinds), *_limits(schema)])
+    return ", ".join([" or ".join(KINDS.get(str(kind), str(kind)) for kind in kinds), *_limits(schema)])
 
 
 def _limits(schema: Schema) -> list[str]:

@@ -4,6 +4,8 @@ Strings, so that nothing here is imported before it is needed, and a new entry i
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +37,14 @@ LEARNERS = {"nearest-neighbour": "memflow.models.neighbour:learn"}
 SGD = "memflow.training.sgd:learn"
 
 
+def find_users_modules() -> None:
+    """Let modules of the user's own lie in the working folder, as ``python -m`` does; installed ones win."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def resolve(target: str) -> Callable[..., Any]:
     """The function that ``"module:function"`` names."""
+    find_users_modules()
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)

@@ -45,6 +45,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "design": merged_from["runs"]["design"],
         "fingerprint": merged_from["fingerprint"],
         "confidence": spec["confidence"],
+        "pretraining_overlap": spec["pretraining_overlap"],
         "undefined": int(table["memorisation"].isna().sum()),
         **reliability(merged),
     }
@@ -60,6 +61,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "runs": len(merged.converged),
         "runs_not_converged": int((~merged.converged).sum()),
         "examples_without_score": metadata["undefined"],
+        "pretraining_overlap": spec["pretraining_overlap"],
     }
     statistics = summarise(merged, confidence=spec["confidence"], memorised_at=spec["memorised_at"])
     write_csv(summary, statistics.assign(**runs))
@@ -85,7 +87,8 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
         ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise`` and
         ``input_noise`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of the study's runs, how
-        many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never trained on, has no score: null.
+        many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never
+        trained on, has no score: null.
     """
     table = _scored(*merged.totals(), confidence)
     table.insert(table.columns.tolist().index("ci_low"), "se_groups", _group_errors(merged))

@@ -73,8 +73,10 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
         ".power.csv": power(list(scored.values()), **rule),
     }
     for suffix, table in tables.items():
-        write = write_csv if suffix.endswith("csv") else write_parquet
-        write(output.with_suffix(suffix), table)
+        if suffix.endswith("csv"):
+            write_csv(output.with_suffix(suffix), table)
+        else:
+            write_parquet(output.with_suffix(suffix), table, {"pretraining_overlap": spec["pretraining_overlap"]})
     provenance.write(
         [output.with_suffix(suffix) for suffix in tables],
         {**spec, "counts": merged_from},

@@ -143,6 +143,8 @@ def _explain_choice(error: ValidationError, key: str) -> str:
     if not forms:
         return f"{key} is {error.instance!r}; it must be a fraction such as 7/10, or a number between 0 and 1"
     names, selector = [form["title"] for form in forms], _selector(forms)
+    if isinstance(error.instance, dict) and selector not in error.instance:
+        return f"{key}: missing {selector!r}; it must be one of {names}"
     chosen = _title(error.instance.get(selector)) if isinstance(error.instance, dict) else None
     if chosen not in names:
         return f"{key}.{selector} is {chosen!r}; it must be one of {names}{closest(chosen, names)}"
@@ -191,7 +193,9 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
 
 def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
     option = entry.get("label_noise", {})
-    needed = {"file": ("file", "key")}.get(option.get("kind"), ("fraction",)) if option else ()
+    if not option:
+        return
+    needed = ("file", "key") if option["kind"] == "file" else ("fraction",)
     unused = {"fraction", "file", "key"} & option.keys() - set(needed)
     for name in needed:
         if name not in option:
@@ -210,6 +214,11 @@ def _architecture_problems(key: str, entry: dict[str, Any], recipes: dict[str, A
         yield (
             f"{key}: recipe {entry['recipe']!r} has fuse {recipe['fuse']}, but only {', '.join(registry.FUSED)} can be "
             "trained side by side; give this architecture a recipe with fuse: 1"
+        )
+    if entry.get("pretrained", "timm") != "timm" and "pretrained_sha256" not in entry:
+        yield (
+            f"{key}: missing 'pretrained_sha256', so that every run starts from the same file; sha256sum "
+            f"{entry['pretrained']} prints it"
         )
     if "model" in entry.get("arguments", {}):
         yield f"{key}.arguments names 'model', which is taken; rename the argument"

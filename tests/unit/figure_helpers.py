@@ -100,7 +100,9 @@ def summary(groups: dict[str, int], sizes: dict[str, int] = SIZES) -> pd.DataFra
             value = (0.3 + 0.001 * len(rows)) * (groups[examples] if quantity.startswith("memorised") else 1)
             row = {"architecture": architecture, "examples": examples, "quantity": quantity, "value": value}
             row |= {"low": 0.9 * value, "high": 1.1 * value, "n_examples": groups[examples], "parameters": parameters}
-            rows.append(row | {"runs": 20, "runs_not_converged": 0, "examples_without_score": 0})
+            rows.append(
+                row | {"runs": 20, "runs_not_converged": 0, "examples_without_score": 0, "pretraining_overlap": "no"}
+            )
     return pd.DataFrame(rows)
 
 

@@ -51,12 +51,14 @@ def without(key):
 
 def specs(study):
     """Every spec of a study, as text."""
-    found = {("scores",): study.scores_spec()}
-    found |= {("trajectories", family): study.trajectories_spec(family) for family in study.families}
+    found = {}
     for dataset in study.datasets:
+        for family in study.families:
+            found["trajectories", dataset, family] = study.trajectories_spec(dataset, family)
         found["prepare", dataset] = study.prepare_spec(dataset)
         found["figure", dataset] = study.figure_spec("mean_memorisation", dataset)
         for name in study.architectures:
+            found["scores", dataset, name] = study.scores_spec(dataset, name)
             found["runs", dataset, name] = study.runs_spec(dataset, name, "one-hot")
             found["counts", dataset, name] = study.counts_spec(dataset, name, "one-hot")
             for block in study.blocks:
@@ -368,9 +370,10 @@ from memflow import config
 study = config.Study(config.read(Path("config.yaml")))
 for dataset in study.datasets:
     study.prepare_spec(dataset), study.figure_spec("trajectories", dataset)
+    [study.trajectories_spec(dataset, family) for family in study.families]
     for name in study.architectures:
         study.block_spec(dataset, name, "one-hot", 0), study.counts_spec(dataset, name, "one-hot")
-study.scores_spec(), [study.trajectories_spec(family) for family in study.families]
+        study.scores_spec(dataset, name)
 heavy = {"numpy", "torch", "pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "seaborn"}
 print(*sorted(heavy & sys.modules.keys()))
 """

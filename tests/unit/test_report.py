@@ -138,13 +138,15 @@ def build(root, config, simulate):
             definition = {**study.counts_spec(dataset, architecture, "one-hot"), "fingerprint": dataset}
             provenance.write([counts[architecture]], definition, inputs={}, started=started)
             table = root / f"scores/{dataset}/{architecture}/one-hot.parquet"
-            scores.run(study.scores_spec(), counts[architecture], table)
+            scores.run(study.scores_spec(dataset, architecture), counts[architecture], table)
             for block in study.blocks:
                 write_block(root / f"runs/{dataset}/{architecture}/one-hot/block-{block}.npz")
         for family, entry in study.families.items():
             members = [counts[name] for name in entry["architectures"]]
             trajectories.run(
-                study.trajectories_spec(family), members, root / f"trajectories/{dataset}/{family}/one-hot.parquet"
+                study.trajectories_spec(dataset, family),
+                members,
+                root / f"trajectories/{dataset}/{family}/one-hot.parquet",
             )
         folder = root / "figures" / dataset
         spec = study.figure_spec("mean_memorisation", dataset)

@@ -11,8 +11,8 @@ from memflow import counts, provenance, trajectories
 from memflow.files import write_npz
 from memflow.provenance import ProvenanceError
 from memflow.statistics.paired import paired_tests
-from memflow.trajectories import IDENTITY
 from memflow.statistics.trajectory_types import DESCRIPTIVE, TESTED, classify, critical_p_value, describe
+from memflow.trajectories import IDENTITY
 
 RULE = {"tau": 0.15, "fdr": 0.05, "confidence": 0.95}
 NAMES = ["small", "medium", "large"]

@@ -8,7 +8,7 @@ from torchvision.models import vgg19_bn
 
 from memflow.models.vgg import build
 
-PARAMETERS = {"small": 413_898, "medium": 967_242, "large": 7_383_882, "19": 20_040_522}
+PARAMETERS = {"small": 413_898, "medium": 967_242, "large": 7_383_882, 19: 20_040_522}
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
@@ -17,12 +17,12 @@ def test_the_parameter_counts_are_the_published_ones(size):
 
 
 @pytest.mark.parametrize(
-    ("size", "shape"), [("small", (3, 32, 32)), ("medium", (1, 32, 32)), ("large", (3, 64, 64)), ("19", (3, 32, 32))]
+    ("size", "shape"), [("small", (3, 32, 32)), ("medium", (1, 32, 32)), ("large", (3, 64, 64)), (19, (3, 32, 32))]
 )
 def test_it_trains(size, shape):
     # Batch norm subtracts the biases of the convolutions of VGG-19: their gradient is zero, up to rounding.
     check_training(
-        build(shape, 10, size=size), shape, 10, without_gradient=r"^features\.\d+\.bias$" if size == "19" else "-"
+        build(shape, 10, size=size), shape, 10, without_gradient=r"^features\.\d+\.bias$" if size == 19 else "-"
     )
 
 
@@ -41,11 +41,11 @@ def test_larger_images_are_averaged_over_their_positions():
 
 def test_the_convolutions_of_vgg_19_are_those_of_torchvision():
     with torch.device("meta"):
-        ours, theirs = build((3, 32, 32), 10, size="19").features, vgg19_bn().features
+        ours, theirs = build((3, 32, 32), 10, size=19).features, vgg19_bn().features
     assert str(ours) == str(theirs)
 
 
-@pytest.mark.parametrize("size", ["small", "19"])
+@pytest.mark.parametrize("size", ["small", 19])
 def test_initial_weights_spread_as_those_of_torchvision(size):
     network = build((1, 32, 32), 200, size=size)
     for layer in network.modules():

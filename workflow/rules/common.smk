@@ -73,11 +73,11 @@ def counts_spec(wildcards):
 
 
 def scores_spec(wildcards):
-    return as_text(study.scores_spec())
+    return as_text(study.scores_spec(wildcards.dataset, wildcards.architecture))
 
 
 def trajectories_spec(wildcards):
-    return as_text(study.trajectories_spec(wildcards.family))
+    return as_text(study.trajectories_spec(wildcards.dataset, wildcards.family))
 
 
 def family_counts(wildcards):

@@ -1,4 +1,4 @@
-"""Noise: a known share of training labels made wrong or of images made meaningless, as ground truth for memorisation."""
+"""Noise: a share of training labels made wrong, or of images made meaningless, as ground truth for memorisation."""
 
 from fractions import Fraction
 from pathlib import Path

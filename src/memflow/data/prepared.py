@@ -10,11 +10,11 @@ import numpy as np
 from memflow.errors import InputError
 from memflow.files import write_npz
 
-
 # What is known of each training example besides its image, label and index. No model sees it, so it is not in the
 # fingerprint: a better search for duplicates makes no model stale.
-FLAGS = ("label_noise", "input_noise", "original_label", "duplicate_group", "near_duplicate_group")
-FLAGS += ("conflicting_label", "in_test")
+NOISE = ("label_noise", "input_noise", "original_label")
+DUPLICATES = ("duplicate_group", "near_duplicate_group", "conflicting_label", "in_test")
+FLAGS = NOISE + DUPLICATES
 
 
 class DatasetError(InputError):

@@ -17,6 +17,13 @@ def panels(spec: dict[str, Any]) -> dict[str, list[str]]:
     return {family["title"]: family["architectures"] for family in spec["families"]}
 
 
+def heading(spec: dict[str, Any], family: str) -> str:
+    """Title of a family's panel; it says where initial weights may have seen the held-out images."""
+    overlaps = {spec["pretraining_overlap"][name] for name in panels(spec)[family]} - {"no"}
+    note = f"pretrained; held-out images seen: {', '.join(sorted(overlaps))}"
+    return "\n".join(filter(None, [family, note if overlaps else ""]))
+
+
 def add_families(numbers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
     """Rows once per family that their architecture is in, in drawing order, with columns ``dataset`` and ``family``.
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from memflow.figures import style
-from memflow.figures.families import add_families, panels, size_axis
+from memflow.figures.families import add_families, heading, panels, size_axis
 
 QUANTITIES = ("memorisation", "memorised", "memorised_corrected", "acc_in", "acc_out", "acc_test")
 ROWS = {
@@ -49,7 +49,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
                 _logarithmic(axis, floor, 1.4 * shown["value"].max())
         axes[row, 0].set_ylabel(label)
     for column, family in enumerate(families):
-        axes[0, column].set_title(style.wrapped(family, len(families)))
+        axes[0, column].set_title(style.wrapped(heading(spec, family), len(families)))
         size_axis(axes[-1, column], numbers.loc[numbers["family"] == family, "parameters"].tolist())
     _legends(figure, axes[-1, -1], groups, spec)
     figure.align_ylabels()

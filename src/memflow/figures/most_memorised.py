@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from memflow.counts import HALVES
 from memflow.data.prepared import Dataset
 from memflow.figures import pictures
-from memflow.figures.families import panels
+from memflow.figures.families import heading, panels
 
 ENDS = {"most": "Most memorised", "least": "Least memorised"}
 LINES = 3  # of pictures at each end
@@ -41,7 +41,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     rows = {}
     for family, architecture in zip(panels(spec), spec["largest"], strict=True):
         shown = numbers[numbers["family"].fillna("") == family]
-        rows[f"{family}\n{architecture}".lstrip()] = [
+        rows[f"{heading(spec, family)}\n{architecture}".lstrip()] = [
             pictures.row(heading, shown[shown["end"] == end], _caption) for end, heading in ENDS.items()
         ]
     return pictures.figure_of_panels(rows, dataset)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from memflow.figures import style
-from memflow.figures.families import add_families
+from memflow.figures.families import add_families, heading
 from memflow.statistics import bimodality
 
 SERIES = {"raw": "as estimated", "corrected": "noise-corrected"}
@@ -51,7 +51,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
         squeeze=False,
     )
     for column, (family, architectures) in enumerate(families.items()):
-        axes[0, column].set_title(style.wrapped(family, len(families)))
+        axes[0, column].set_title(style.wrapped(_title(spec, family), len(families)))
         for row, panel in enumerate(axes[:, column]):
             if row >= len(architectures):
                 panel.set_axis_off()
@@ -64,6 +64,10 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return figure
+
+
+def _title(spec: dict[str, Any], family: str) -> str:
+    return family if family == "reference" else heading(spec, family)
 
 
 def _draw_panel(axes: Axes, chosen: pd.DataFrame, n_columns: int) -> None:

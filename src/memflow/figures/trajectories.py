@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from memflow.counts import HALVES
 from memflow.data.prepared import Dataset
 from memflow.figures import pictures, style
-from memflow.figures.families import size_axis
+from memflow.figures.families import heading, size_axis
 from memflow.statistics.trajectory_types import CHANGES, TESTED
 
 SAMPLES = 12  # curves per type
@@ -54,7 +54,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     for column, title in enumerate(titles):
         shown = numbers[numbers["family"] == title]
         _draw_shares(axes[0, column], shown)
-        axes[0, column].set_title(style.wrapped(title, len(titles)))
+        axes[0, column].set_title(style.wrapped(heading(spec, title), len(titles)))
         for axis in axes[2:, column]:
             axis.sharex(axes[1, column])  # also where there is no curve
         for axis, kind in zip(axes[1:-1, column], TESTED, strict=True):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from memflow.counts import HALVES
 from memflow.data.prepared import Dataset
 from memflow.figures import pictures
+from memflow.figures.families import heading
 from memflow.statistics.trajectory_types import TESTED
 
 
@@ -40,7 +41,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     rows = {}
     for family in spec["families"]:
         shown = numbers[numbers["family"] == family["title"]]
-        rows[family["title"]] = [
+        rows[heading(spec, family["title"])] = [
             pictures.row(kind.capitalize(), shown[shown["type"] == kind], _caption) for kind in TESTED
         ]
     return pictures.figure_of_panels(rows, dataset)

@@ -2,7 +2,7 @@
 
 A convolution is followed by batch norm and ReLU. Sizes "small", "medium" and "large" have one convolution per stage;
 their published parameter counts (0.414 M, 0.967 M and 7.384 M at 10 classes) hold exactly only if convolutions have no
-bias: 413,898; 967,242; 7,383,882. Size "19" is the usual VGG-19 of CIFAR-10: torchvision's configuration E, whose
+bias: 413,898; 967,242; 7,383,882. Size 19 is the usual VGG-19 of CIFAR-10: torchvision's configuration E, whose
 convolutions have biases, without the two hidden linear layers: 20,040,522. Initial weights as in torchvision; no
 dropout.
 
@@ -17,8 +17,10 @@ from torchvision.models.vgg import cfgs, make_layers
 from memflow.models.arguments import choose
 
 STAGES = {"small": (64, 64, 64, 64, 512), "medium": (64, 128, 128, 128, 512), "large": (64, 512, 512, 512, 512)}
-LAYERS = {size: [layer for width in widths for layer in (width, "M")] for size, widths in STAGES.items()}
-LAYERS["19"] = cfgs["E"]
+LAYERS: dict[str | int, list[str | int]] = {
+    size: [layer for width in widths for layer in (width, "M")] for size, widths in STAGES.items()
+}
+LAYERS[19] = cfgs["E"]
 SMALLEST = 32  # halved five times, one position is left
 
 
@@ -34,7 +36,7 @@ class VGG(nn.Module):
         return self.head(self.features(images).mean(dim=(2, 3)))
 
 
-def build(image_shape: tuple[int, int, int], n_classes: int, *, size: str) -> VGG:
+def build(image_shape: tuple[int, int, int], n_classes: int, *, size: str | int) -> VGG:
     """A VGG ``[batch, channels, height, width] -> logits [batch, classes]``.
 
     Parameters
@@ -43,7 +45,7 @@ def build(image_shape: tuple[int, int, int], n_classes: int, *, size: str) -> VG
         Channels, height and width of the images, at least 32x32. With other than 3 channels, the first convolution has
         that many.
     n_classes : int
-    size : {"small", "medium", "large", "19"}
+    size : {"small", "medium", "large", 19}
 
     Raises
     ------

@@ -16,6 +16,7 @@ from timm.models import vision_transformer as timm_vit
 from torch import nn
 
 from memflow.errors import InputError
+from memflow.files import sha256
 from memflow.models.arguments import choose
 
 SIZES = {"tiny": timm_vit.vit_tiny_patch16_224, "small": timm_vit.vit_small_patch16_224}
@@ -45,6 +46,7 @@ def build(
     patch_size: int = 16,
     image_size: int | None = None,
     pretrained: str | None = None,
+    pretrained_sha256: str | None = None,
 ) -> ViT:
     """A vision transformer ``[batch, channels, height, width] -> logits [batch, classes]``.
 
@@ -72,6 +74,8 @@ def build(
         ``"timm"``: weights trained on ImageNet-21k, then ImageNet-1k, from the local cache of the Hugging Face hub or
         downloaded into it. Otherwise the path of a file with the state_dict of timm's network of this size
         (.safetensors, .bin, .pth or .pt). Default: from scratch.
+    pretrained_sha256 : str, optional
+        What the file must be.
 
     Raises
     ------
@@ -89,7 +93,10 @@ def build(
         raise ValueError(f"patch_size is {patch_size}, which does not divide images of {target[0]}x{target[1]}")
     transformer = network(img_size=target, patch_size=patch_size, in_chans=channels, num_classes=n_classes)
     if pretrained is not None:
-        _load(transformer, weights_file(size, pretrained))
+        file = weights_file(size, pretrained)
+        if pretrained_sha256 not in (None, digest := sha256(file)):
+            raise InputError(f"{file} has sha256 {digest}, but pretrained_sha256 is {pretrained_sha256}")
+        _load(transformer, file)
     return ViT(transformer, target)
 
 
