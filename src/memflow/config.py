@@ -5,8 +5,8 @@ Read inside every cluster job, hence quick: nothing here imports numpy or torch.
 
 import copy
 import hashlib
-import itertools
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ STAGES = {
 # Where a dataset lies, not what it is: its fingerprint tells one from another.
 LOCATIONS = {"root", "download", "train", "test", "file"}
 LOCATIONS |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
+NOT_OF_RUNS = ("datasets", "pretraining_overlap")  # keys of an architecture that its runs do not depend on
 Spec = dict[str, Any]
 
 
@@ -53,6 +54,12 @@ class Study:
         self.architectures: dict[str, Spec] = self.config["architectures"]
         self.families: dict[str, Spec] = self.config["families"]
         self.methods = ["one-hot"]
+        self.runs = [
+            (dataset, architecture, method)
+            for dataset in self.datasets
+            for architecture in self.architectures_on(dataset)
+            for method in self.methods
+        ]
 
     @cached_property
     def blocks(self) -> range:
@@ -66,7 +73,7 @@ class Study:
 
     def runs_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines the runs of one dataset, architecture and method, whatever their seed."""
-        entry = {key: value for key, value in self.architectures[architecture].items() if key != "pretraining_overlap"}
+        entry = {key: value for key, value in self.architectures[architecture].items() if key not in NOT_OF_RUNS}
         model, recipe_name = entry["model"], entry.pop("recipe", None)
         entry |= entry.pop("arguments", {})  # of the user's own architecture
         learner = registry.LEARNERS.get(model, registry.SGD)
@@ -92,8 +99,7 @@ class Study:
 
     def plan(self) -> str:
         """Short hashes of what determines each dataset's, architecture's and method's runs, as one line of JSON."""
-        runs = itertools.product(self.datasets, self.architectures, self.methods)
-        return as_text({"/".join(run): short_hash(self.runs_spec(*run)) for run in runs})
+        return as_text({"/".join(run): short_hash(self.runs_spec(*run)) for run in self.runs})
 
     def check_plan(self, plan: str, dataset: str, architecture: str, method: str) -> None:
         """Refuse runs that are no longer what they were when their job was submitted.
@@ -144,27 +150,44 @@ class Study:
                 "stage": "figures",
                 "script": f"workflow/scripts/{figure}.py",
                 "dataset": dataset,
-                "architectures": self.drawn(),
-                "families": list(self.families.values()),  # in the order of the config
-                "largest": self.largest,
-                "pretraining_overlap": {name: self.pretraining_overlap(dataset, name) for name in self.drawn()},
-                "references": self.references,
+                "architectures": self.drawn(dataset),
+                "families": list(self.families_on(dataset).values()),  # in the order of the config
+                "largest": self.largest(dataset),
+                "pretraining_overlap": {name: self.pretraining_overlap(dataset, name) for name in self.drawn(dataset)},
+                "references": [name for name in self.architectures_on(dataset) if name in self.references],
                 "memorised_at": self.config["memorised_at"],
             }
         )
 
-    def report_spec(self, figures: list[str]) -> Spec:
-        """What determines the report, besides tables and figures."""
-        return _with_code({"stage": "report", "config": as_yaml(self.config), "figures": figures})
+    def report_spec(self, figures: Mapping[str, list[str]]) -> Spec:
+        """What determines the report, besides tables and figures; ``figures`` has names by dataset."""
+        parts = {
+            name: {
+                "architectures": self.architectures_on(name),
+                "families": list(self.families_on(name)),
+                "figures": figures[name],
+            }
+            for name in self.datasets
+        }
+        return _with_code({"stage": "report", "config": as_yaml(self.config), "datasets": parts})
 
-    @property
-    def largest(self) -> list[str]:
+    def architectures_on(self, dataset: str) -> list[str]:
+        """Architectures that are trained on a dataset."""
+        return [name for name, entry in self.architectures.items() if dataset in entry.get("datasets", [dataset])]
+
+    def families_on(self, dataset: str) -> dict[str, Spec]:
+        """Families whose architectures are trained on a dataset."""
+        trained = self.architectures_on(dataset)
+        return {name: family for name, family in self.families.items() if family["architectures"][0] in trained}
+
+    def largest(self, dataset: str) -> list[str]:
         """The largest architecture of each family; where there is none, the last network of the config."""
-        members = [family["architectures"][-1] for family in self.families.values()]
+        members = [family["architectures"][-1] for family in self.families_on(dataset).values()]
         if members:
             return members
-        networks = [name for name in self.architectures if name not in self.references]
-        return (networks or self.references)[-1:]
+        trained = self.architectures_on(dataset)
+        networks = [name for name in trained if name not in self.references]
+        return (networks or trained)[-1:]
 
     @property
     def references(self) -> list[str]:
@@ -178,10 +201,11 @@ class Study:
             return "yes" if (entry["pretrained"], source) == ("timm", "tiny-imagenet") else "unknown"
         return str(entry.get("pretraining_overlap", "no"))
 
-    def drawn(self) -> list[str]:
+    def drawn(self, dataset: str) -> list[str]:
         """Architectures that stand in a figure: members of a family (all where there is none), and references."""
-        members = [name for family in self.families.values() for name in family["architectures"]]
-        return list(dict.fromkeys((members or list(self.architectures)) + self.references))
+        trained = self.architectures_on(dataset)
+        members = [name for family in self.families_on(dataset).values() for name in family["architectures"]]
+        return list(dict.fromkeys((members or trained) + [name for name in trained if name in self.references]))
 
     def _recipe(self, name: str, augment: bool) -> Spec:
         recipe = copy.deepcopy(self.config["recipes"][name])

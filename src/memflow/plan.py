@@ -149,7 +149,7 @@ def _parts(study: Study, data: Mapping[str, Sizes], results: Path, table: list[C
     return [
         _part(study, dataset, architecture, of_dataset, results, table, documented)
         for dataset, of_dataset in data.items()
-        for architecture in study.architectures
+        for architecture in study.architectures_on(dataset)
     ]
 
 
@@ -199,7 +199,13 @@ def _disk(study: Study, spec: dict[str, Any], n_train: int, n_test: int) -> int:
 
 def _title(study: Study) -> list[str]:
     config = study.config
-    shape = f"{_several(study.datasets, 'dataset')} x {_several(study.architectures, 'architecture')}"
+    datasets, architectures = _several(study.datasets, "dataset"), _several(study.architectures, "architecture")
+    combined = len(study.datasets) * len(study.architectures) > len(study.runs) // len(study.methods)
+    shape = (
+        f"{len(study.runs)} combinations of {datasets} and {architectures}"
+        if combined
+        else f"{datasets} x {architectures}"
+    )
     return [f"Study {study.name}: {shape} x {config['seeds']:,} seeds, in blocks of {config['block_size']}"]
 
 

@@ -42,9 +42,9 @@ def run(study: Study, sizes: Mapping[str, Sizes], table: Path) -> None:
     for dataset, of_dataset in sizes.items():
         with tempfile.TemporaryDirectory() as folder:
             data = of_dataset.path or noise(of_dataset, Path(folder) / "noise.npz")
-            for architecture in study.architectures:
+            for architecture in study.architectures_on(dataset):
                 number += 1
-                total = len(study.datasets) * len(study.architectures)
+                total = len(study.runs) // len(study.methods)
                 log.info("probing %d of %d: %s %s", number, total, dataset, architecture)
                 costs.record(table, _row(study, dataset, architecture, data))
 

@@ -69,25 +69,24 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     template : Path
         Jinja2 template of the page.
     captions : list of Path
-        One text for each figure of the spec, in its order.
+        The text of each figure, in a file of its name.
     output : Path
     """
     started = provenance.now()
     results, config = Results(folder), yaml.safe_load(spec["config"])
-    texts = {
-        name: path.read_text(encoding="utf-8").strip() for name, path in zip(spec["figures"], captions, strict=True)
-    }
+    texts = {path.stem: path.read_text(encoding="utf-8").strip() for path in captions}
     datasets = [
         {
             "name": name,
-            "findings": _findings(results, config, name),
-            "architectures": [_architecture(results, name, architecture) for architecture in config["architectures"]],
+            "findings": _findings(results, config, name, part["families"]),
+            "architectures": [_architecture(results, name, architecture) for architecture in part["architectures"]],
             "figures": [
-                {"name": figure, "caption": caption, "png": results.picture(f"figures/{name}/{figure}.png")}
-                for figure, caption in texts.items()
+                {"name": figure, "caption": texts[figure], "png": results.picture(f"figures/{name}/{figure}.png")}
+                for figure in part["figures"]
             ],
         }
         for name in config["datasets"]
+        for part in [spec["datasets"][name]]
     ]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.undefined = jinja2.StrictUndefined
@@ -95,27 +94,24 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
         config=config,
         config_text=spec["config"],
         datasets=datasets,
-        made=_made(results, config),
+        made=_made(results, config, spec["datasets"]),
         folder=folder,
     )
     write_bytes(output, page.encode())
     provenance.write([output], spec, inputs=results.read, started=started)
 
 
-def _findings(results: Results, config: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
+def _findings(results: Results, config: dict[str, Any], dataset: str, families: list[str]) -> list[dict[str, Any]]:
     """Sentences by family."""
     numbers = results.table(f"figures/{dataset}/mean_memorisation.csv")
     parts = []
-    for name, family in config["families"].items():
+    for name in families:
+        title = config["families"][name]["title"]
         changes, power = (
             results.table(f"trajectories/{dataset}/{name}/{METHOD}.{kind}.csv") for kind in ("summary", "power")
         )
-        sentences = findings.along_family(
-            numbers[numbers["family"] == family["title"]], changes, config["memorised_at"]
-        )
-        parts.append(
-            {"title": family["title"], "sentences": sentences + findings.of_types(changes, power, config["fdr"])}
-        )
+        sentences = findings.along_family(numbers[numbers["family"] == title], changes, config["memorised_at"])
+        parts.append({"title": title, "sentences": sentences + findings.of_types(changes, power, config["fdr"])})
     return parts
 
 
@@ -132,12 +128,13 @@ def _architecture(results: Results, dataset: str, architecture: str) -> dict[str
     }
 
 
-def _made(results: Results, config: dict[str, Any]) -> dict[str, Any]:
+def _made(results: Results, config: dict[str, Any], datasets: dict[str, Any]) -> dict[str, Any]:
     """Where, when and with which code the study's runs were made, and what of that is not the same for all."""
     numbers = range(config["seeds"] // config["block_size"])
     records = [
         results.record(f"runs/{dataset}/{architecture}/{METHOD}/block-{number}.npz")
-        for dataset, architecture, number in product(config["datasets"], config["architectures"], numbers)
+        for dataset, part in datasets.items()
+        for architecture, number in product(part["architectures"], numbers)
     ]
     conditions = [record["bit_conditions"] for record in records]
     circumstances = sorted((record["circumstance"] for record in records), key=lambda of: of["finished"])

@@ -99,13 +99,7 @@ def find(study: Study, root: Path, queue: list[Job]) -> list[Block]:
     of_comment: dict[str, list[Job]] = {}
     for job in queue:
         of_comment.setdefault(job.comment, []).append(job)
-    return [
-        _block(study, root, (dataset, architecture, method), index, of_comment)
-        for dataset in study.datasets
-        for architecture in study.architectures
-        for method in study.methods
-        for index in study.blocks
-    ]
+    return [_block(study, root, run, index, of_comment) for run in study.runs for index in study.blocks]
 
 
 def _block(study: Study, root: Path, run: tuple[str, str, str], index: int, of_comment: dict[str, list[Job]]) -> Block:

@@ -187,7 +187,10 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
     for name, recipe in config["recipes"].items():
         yield from _recipe_problems(f"recipes.{name}", recipe, config["block_size"])
     for name, entry in config["architectures"].items():
-        yield from _architecture_problems(f"architectures.{name}", entry, config["recipes"])
+        yield from _architecture_problems(f"architectures.{name}", entry, config)
+    for dataset in config["datasets"]:
+        if not any(dataset in entry.get("datasets", [dataset]) for entry in config["architectures"].values()):
+            yield f"datasets.{dataset}: no architecture is trained on it; see their key `datasets`"
     yield from _family_problems(config)
 
 
@@ -204,7 +207,11 @@ def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
         yield f"{key}.label_noise.{name} has no meaning with kind {option['kind']!r}; remove it"
 
 
-def _architecture_problems(key: str, entry: dict[str, Any], recipes: dict[str, Any]) -> Iterator[str]:
+def _architecture_problems(key: str, entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    recipes, datasets = config["recipes"], list(config["datasets"])
+    for name in entry.get("datasets", []):
+        if name not in datasets:
+            yield f"{key}.datasets names {name!r}{closest(name, datasets)}"
     recipe = recipes.get(entry.get("recipe"), {"fuse": 1})
     if "recipe" in entry and entry["recipe"] not in recipes:
         yield f"{key}.recipe is {entry['recipe']!r}{closest(entry['recipe'], list(recipes))}"
@@ -251,6 +258,9 @@ def _family_problems(config: dict[str, Any]) -> Iterator[str]:
                     f"families.{name}.architectures names {member!r}, which is no network and has no size; it is drawn "
                     "beside every family as it is"
                 )
+        trained = [config["architectures"].get(member, {}).get("datasets") for member in family["architectures"]]
+        if any(datasets != trained[0] for datasets in trained):
+            yield f"families.{name}.architectures are not all trained on the same datasets (their key `datasets`)"
         if family["title"] == "reference":
             yield f"families.{name}.title is 'reference', which stands for what is drawn beside every family"
         other = titles.setdefault(family["title"], name)

@@ -76,7 +76,7 @@ def tables(name: str, study: Study = STUDY, sizes: dict[str, int] = SIZES, datas
         made |= {"summary": trajectory_summary(families)}
         return {kind: made[kind] for kind in (made if name == "trajectories" else ["halves"])}
     if name == "most_memorised":
-        return {"halves": score_halves(study.largest, dataset)}
+        return {"halves": score_halves(study.largest("digits"), dataset)}
     made = {"summary": summary(NOISY, sizes), "histogram": histogram(sizes)}
     return {kind: made[kind] for kind in (made if name == "score_distribution" else ["summary"])}
 

@@ -311,13 +311,16 @@ def test_the_options_of_the_analysis_change_no_run_and_no_counts():
 
 @pytest.mark.parametrize(("key", "value"), [("tau", 0.2), ("fdr", 0.1)])
 def test_the_options_of_trajectories_change_nothing_else(key, value):
-    assert changed_specs(full_config(), changed(key, value)) == {("trajectories", "sizes")}
+    differing = changed_specs(full_config(), changed(key, value))
+    assert differing == {("trajectories", dataset, "sizes") for dataset in full_config()["datasets"]}
 
 
 def test_a_further_family_leaves_the_trajectories_along_the_others():
     after = changed("families.widths", {"title": "Widths", "architectures": ["mlp", "wide"]})
     differing = changed_specs(full_config(), after)
-    assert differing == {("trajectories", "widths"), *(("figure", name) for name in full_config()["datasets"])}
+    datasets = full_config()["datasets"]
+    expected = {("figure", name) for name in datasets} | {("trajectories", name, "widths") for name in datasets}
+    assert differing == expected
 
 
 def test_a_study_with_fewer_groups_than_trajectories_need_is_valid_without_families():
@@ -335,12 +338,12 @@ def test_a_study_with_fewer_groups_than_trajectories_need_is_valid_without_famil
 def test_the_largest_architecture_is_the_last_of_each_family_or_the_last_network(families, largest):
     entries = {name: {"title": name, "architectures": members} for name, members in families.items()}
     study = Study(full_config() | {"families": entries})
-    assert study.largest == study.figure_spec("most_memorised", "digits")["largest"] == largest
+    assert study.largest("digits") == study.figure_spec("most_memorised", "digits")["largest"] == largest
 
 
 def test_a_study_of_reference_learners_only_has_a_largest_one():
     only = {"neighbour": ARCHITECTURES["neighbour"]}
-    assert Study(tiny_config(architectures=only)).largest == ["neighbour"]
+    assert Study(tiny_config(architectures=only)).largest("digits") == ["neighbour"]
 
 
 def test_augmentation_matters_only_to_datasets_that_take_it():

@@ -152,7 +152,7 @@ def build(root, config, simulate):
         spec = study.figure_spec("mean_memorisation", dataset)
         summary = [
             pd.read_csv(root / f"scores/{dataset}/{name}/one-hot.summary.csv").assign(architecture=name)
-            for name in study.drawn()
+            for name in study.drawn(dataset)
         ]
         write_csv(folder / "mean_memorisation.csv", mean_memorisation.table(spec, {"summary": pd.concat(summary)}))
         provenance.write([folder / "mean_memorisation.csv"], spec, inputs={}, started=started)
@@ -170,7 +170,8 @@ def make(folder, config, output=None):
     output = output or folder / "report/report.html"
     figures = figures_of(config)
     captions = [PROJECT / f"workflow/report/{figure}.rst" for figure in figures]
-    report.run(Study(config).report_spec(figures), folder, TEMPLATE, captions, output)
+    study = Study(config)
+    report.run(study.report_spec(dict.fromkeys(study.datasets, figures)), folder, TEMPLATE, captions, output)
     return output.read_text(encoding="utf-8")
 
 

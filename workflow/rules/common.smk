@@ -21,8 +21,7 @@ COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
-if study.families:
-    FIGURES += ["trajectories", "trajectory_examples"]
+ALONG_FAMILIES = ["trajectories", "trajectory_examples"]
 
 
 wildcard_constraints:
@@ -91,21 +90,28 @@ def family_counts_sidecars(wildcards):
 
 
 def report_spec(wildcards):
-    return as_text(study.report_spec(FIGURES))
+    return as_text(study.report_spec({dataset: figures_on(dataset) for dataset in study.datasets}))
 
 
 def figure_spec(figure):
     return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
 
 
-def drawn(kind, architectures=study.drawn()):
+def drawn(kind, architectures=study.drawn):
     """Files of one kind of the scores, one for each architecture in a figure."""
-    return collect(f"{RESULTS}/scores/{{{{dataset}}}}/{{architecture}}/one-hot.{kind}", architecture=architectures)
+    path = f"{RESULTS}/scores/{{dataset}}/{{architecture}}/one-hot.{kind}"
+    return lambda wildcards: collect(path, architecture=architectures(wildcards.dataset), **wildcards)
 
 
 def along_families(kind):
     """Files of one kind of the trajectories, one for each family."""
-    return collect(f"{RESULTS}/trajectories/{{{{dataset}}}}/{{family}}/one-hot.{kind}", family=study.families)
+    path = f"{RESULTS}/trajectories/{{dataset}}/{{family}}/one-hot.{kind}"
+    return lambda wildcards: collect(path, family=study.families_on(wildcards.dataset), **wildcards)
+
+
+def figures_on(dataset):
+    """Names of the figures of a dataset."""
+    return FIGURES + (ALONG_FAMILIES if study.families_on(dataset) else [])
 
 
 def figure(name):
@@ -117,25 +123,20 @@ def figure(name):
 
 
 def all_figures():
-    return collect(f"{RESULTS}/figures/{{dataset}}/{{figure}}.pdf", dataset=study.datasets, figure=FIGURES)
+    return [f"{RESULTS}/figures/{dataset}/{name}.pdf" for dataset in study.datasets for name in figures_on(dataset)]
 
 
 def all_scores():
-    return collect(
-        f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.parquet",
-        dataset=study.datasets,
-        architecture=study.architectures,
-        method=study.methods,
-    )
+    return [f"{RESULTS}/scores/{'/'.join(run)}.parquet" for run in study.runs]
 
 
 def all_trajectories():
-    return collect(
-        f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{{method}}.parquet",
-        dataset=study.datasets,
-        family=study.families,
-        method=study.methods,
-    )
+    return [
+        f"{RESULTS}/trajectories/{dataset}/{family}/{method}.parquet"
+        for dataset in study.datasets
+        for family in study.families_on(dataset)
+        for method in study.methods
+    ]
 
 
 def with_sidecars(**outputs):

@@ -4,7 +4,7 @@ rule report:
         scores=all_scores(),
         trajectories=all_trajectories(),
         template="workflow/report/report.html",
-        captions=collect("workflow/report/{figure}.rst", figure=FIGURES),
+        captions=collect("workflow/report/{figure}.rst", figure=FIGURES + ALONG_FAMILIES),
     output:
         **with_sidecars(report=f"{RESULTS}/report/report.html"),
     log:
