@@ -1,3 +1,8 @@
+# May download: on a cluster, the nodes often cannot.
+localrules:
+    prepare,
+
+
 rule prepare:
     output:
         **with_sidecars(

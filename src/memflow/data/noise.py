@@ -76,7 +76,7 @@ def from_file(train: Split, n_classes: int, path: Path, key: str) -> np.ndarray:
     ------
     DatasetError
     """
-    arrays = _read(path)
+    arrays = read_arrays(path)
     if key not in arrays:
         raise DatasetError(f"{path} has no labels {key!r}; it has {', '.join(sorted(arrays))}")
     noisy = _of_examples(arrays[key], train, path, key)
@@ -144,7 +144,7 @@ def _shifted(labels: np.ndarray, which: np.ndarray, shift: np.ndarray | int, n_c
     return noisy
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_arrays(path: Path) -> dict[str, Any]:
     """Arrays of a file by name."""
     try:
         if path.suffix == ".pt":
