@@ -49,14 +49,19 @@ def _dataset(n_train: int = 40, n_test: int = 12, n_classes: int = 3, levels: in
         return Split(images, labels, np.arange(first, first + n, dtype=np.int32))
 
     train = split(n_train, 0)
-    noise = np.arange(n_train) % 10 == 3
+    place = np.arange(n_train)
+    noise = place % 10 == 3
     return Dataset.unflagged(
         train,
         split(n_test, n_train),
         [f"class {c}" for c in range(n_classes)],
         label_noise=noise,
         original_label=np.where(noise, (train.labels + 1) % n_classes, train.labels).astype(np.int32),
+        input_noise=place % 10 == 6,
         duplicate_group=duplicate_groups(train.images),
+        near_duplicate_group=duplicate_groups(train.images // 2),
+        conflicting_label=place % 8 == 5,
+        in_test=place % 9 == 7,
     )
 
 

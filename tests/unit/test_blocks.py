@@ -14,12 +14,12 @@ from helpers import block_spec, half_masks, noise_images
 
 from memflow import cli, provenance, subsets
 from memflow.data import prepared
-from memflow.data.prepared import duplicate_groups
 from memflow.files import sha256, write_npz
 from memflow.training import blocks, device
 from memflow.training.outcomes import unpack
 
 LONG = {"recipe": {"epochs": 12}, "block_size": 16, "seeds": 16}  # eight units of about a sixth of a second
+TWINS = (np.arange(70) % 35).astype(np.int32)  # near duplicates, 35 apart
 MARK = np.float32(77)  # an accuracy that no training gives
 
 
@@ -146,12 +146,9 @@ def test_the_sidecar_holds_definition_masks_and_bit_conditions(train, dataset, d
 
 @pytest.mark.parametrize("unit", ["example", "group"])
 def test_the_masks_follow_the_subset_unit(dataset, tmp_path, unit):
-    images = dataset.train.images.copy()
-    images[35:] = images[:35]
-    twins = replace(dataset, train=replace(dataset.train, images=images), duplicate_group=duplicate_groups(images))
-    prepared.save(twins, tmp_path / "twins.npz")
+    prepared.save(replace(dataset, near_duplicate_group=TWINS), tmp_path / "twins.npz")
     blocks.run(block_spec("neighbour", subset_unit=unit), tmp_path / "twins.npz", tmp_path / "block.npz")
-    units = {"example": np.arange(70), "group": np.arange(70) % 35}[unit]
+    units = {"example": np.arange(70), "group": TWINS}[unit]
     masks = subsets.masks("balanced", Fraction(1, 2), range(4), units)
     assert provenance.read(tmp_path / "block.npz")["masks"] == [subsets.mask_hash(mask) for mask in masks]
 

@@ -25,9 +25,20 @@ COLUMNS = [
     "ci_low",
     "ci_high",
     "duplicate_group",
+    "near_duplicate_group",
+    "conflicting_label",
+    "in_test",
     "label_noise",
+    "input_noise",
     "runs_not_converged",
 ]
+SPEC = {
+    "stage": "scores",
+    "study": "tiny",
+    "pretraining_overlap": "unknown",
+    "confidence": 0.95,
+    "memorised_at": 0.25,
+}
 SCORED = ["memorisation", "se", "se_groups", "ci_low", "ci_high"]
 
 
@@ -64,8 +75,7 @@ def write_counts(merged, path):
 
 def scored(merged, folder):
     write_counts(merged, folder / "counts.npz")
-    spec = {"stage": "scores", "study": "tiny", "confidence": 0.95, "memorised_at": 0.25}
-    scores.run(spec, folder / "counts.npz", folder / "one-hot.parquet")
+    scores.run(SPEC, folder / "counts.npz", folder / "one-hot.parquet")
     return folder / "one-hot.parquet"
 
 
@@ -88,9 +98,11 @@ def test_a_score_is_the_difference_of_the_accuracies(merged):
 
 
 def test_rows_are_the_examples_in_official_order_with_their_flags(merged):
-    merged = replace(merged, index=merged.index * 2 + 5, duplicate_group=merged.duplicate_group // 2)
+    groups = {name: merged.index // step for name, step in (("duplicate_group", 2), ("near_duplicate_group", 3))}
+    flags = {"conflicting_label": merged.index % 4 == 1, "input_noise": merged.index % 9 == 2}
+    merged = replace(merged, index=merged.index * 2 + 5, **groups, **flags)
     table = scores.score_table(merged, 0.95)
-    for name in ("index", "label", "duplicate_group", "label_noise"):
+    for name in ("index", "label", *counts.MARKS):
         assert np.array_equal(table[name], getattr(merged, name))
     assert (table["runs_not_converged"] == (~merged.converged).sum()).all()
 
@@ -269,6 +281,7 @@ def test_the_file_and_its_sidecar_say_what_the_scores_are(merged, tmp_path):
         "design": "balanced",
         "fingerprint": "f" * 64,
         "confidence": 0.95,
+        "pretraining_overlap": "unknown",
         "undefined": 0,
         **scores.reliability(merged),
     }
@@ -278,6 +291,8 @@ def test_the_file_and_its_sidecar_say_what_the_scores_are(merged, tmp_path):
         record = provenance.read(output.with_suffix(suffix))
         assert record["summary"] == expected
         assert record["definition"]["counts"] == provenance.read(tmp_path / "counts.npz")["definition"]
+    summary = pd.read_csv(output.with_suffix(".summary.csv"))
+    assert set(summary["pretraining_overlap"]) == {"unknown"}
 
 
 def test_the_same_counts_give_the_same_bytes(merged, tmp_path):

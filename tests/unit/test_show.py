@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 from memflow import cli, provenance, scores, show, trajectories
+from memflow.counts import MARKS
 from memflow.data import prepared
 from memflow.data.prepared import Split
 from memflow.errors import InputError
 from memflow.files import write_npz
 
 POSITION = 13  # its label is flipped
+NOISE_IMAGE = 16
 INDEX = 2 * POSITION
 COUNTS = {  # parameters, and true accuracies in- and out-of-sample
     "narrow": (90, 0.6, 0.3),
@@ -49,7 +51,7 @@ def add_scores(simulate, dataset, study):
 
     def add(architecture, method="one-hot", **changes):
         parameters, acc_in, acc_out = COUNTS[architecture]
-        of_dataset = {name: getattr(dataset, name) for name in ("duplicate_group", "label_noise")}
+        of_dataset = {name: getattr(dataset, name) for name in MARKS}
         counts = replace(
             simulate(np.full(len(dataset.train), acc_in), acc_out),
             **of_dataset | {"index": dataset.train.index, "label": dataset.train.labels, "parameters": parameters},
@@ -61,7 +63,8 @@ def add_scores(simulate, dataset, study):
         definition = {"seeds": 100, "runs": runs, "fingerprint": dataset.fingerprint}
         provenance.write([path], definition, inputs={}, started=provenance.now())
         output = study / "scores" / "toy" / architecture / f"{method}.parquet"
-        scores.run({"study": "small", "confidence": 0.9, "memorised_at": 0.25}, path, output)
+        spec = {"study": "small", "pretraining_overlap": "no", "confidence": 0.9, "memorised_at": 0.25}
+        scores.run(spec, path, output)
         return pd.read_parquet(output)
 
     return add
@@ -74,7 +77,8 @@ def add_trajectories(dataset, study):
     def add(family, architectures, **row):
         n = len(dataset.train)
         test = {"type": "increasing", "descriptive": "other", "delta": 0.5, "p_value": 0.01, "q_value": 0.02} | row
-        columns = {"index": dataset.train.index, "label": dataset.train.labels, "label_noise": dataset.label_noise}
+        columns = {"index": dataset.train.index, "label": dataset.train.labels}
+        columns |= {name: getattr(dataset, name) for name in ("label_noise", "input_noise")}
         columns |= {name: np.where(np.arange(n) == POSITION, value, None) for name, value in test.items()}
         columns |= {"q_value_by": np.full(n, 0.1)} | {name: np.zeros(n) for name in architectures}
         path = study / "trajectories" / "toy" / family / "one-hot.parquet"
@@ -185,6 +189,13 @@ def test_a_flipped_label_stands_beside_the_original_one(study, dataset):
     assert "flipped" not in describe(study, index=INDEX + 2)
 
 
+def test_a_noise_image_is_called_so_beside_the_class_that_it_was_of(study, dataset):
+    original = dataset.original_label[NOISE_IMAGE]
+    said = f"of an image that was replaced by noise (it was class {original} (class {original}))"
+    assert said in " ".join(describe(study, index=2 * NOISE_IMAGE).split())
+    assert "replaced by noise" not in describe(study)
+
+
 def test_a_class_that_is_named_by_its_number_is_named_once(study, dataset):
     digits = replace(dataset, class_names=["0", "1", "2"])
     prepared.save(digits, study / "data" / "toy.npz")
@@ -252,7 +263,8 @@ def test_a_table_that_was_changed_is_not_shown_and_the_reason_is(study, add_scor
 def test_a_table_of_another_version_of_the_dataset_is_not_shown(study, add_scores, add_trajectories, dataset):
     add_scores("narrow")
     add_trajectories("networks", ["narrow"])
-    prepared.save(replace(dataset, original_label=dataset.train.labels), study / "data" / "toy.npz")
+    relabelled = replace(dataset.train, labels=dataset.original_label)
+    prepared.save(replace(dataset, train=relabelled), study / "data" / "toy.npz")
     example = show.find(study, "toy", INDEX)
     assert example.scores == example.trajectories == []
     assert len(re.findall("another version of the dataset", " ".join(describe(study).split()))) == 2

@@ -108,6 +108,16 @@ def test_corrected_intervals_hold_the_planted_tails_and_raw_ones_miss_them(simul
     assert raw <= 2
 
 
+def test_noise_images_are_a_population_of_their_own_and_their_labels_are_not_called_clean(counts):
+    noise = np.arange(300) % 5 == 1  # others than those with a flipped label
+    parts = populations(replace(counts, input_noise=noise))
+    assert list(parts) == ["all", "clean label", "flipped label", "noise image"]
+    assert np.array_equal(parts["noise image"], noise)
+    assert np.array_equal(parts["clean label"], ~(noise | counts.label_noise))
+    none_flipped = replace(counts, input_noise=noise, label_noise=np.zeros(300, dtype=bool))
+    assert list(populations(none_flipped)) == ["all", "clean label", "noise image"]
+
+
 def test_without_flipped_labels_all_examples_are_one_population(counts):
     clean = replace(counts, label_noise=np.zeros(300, dtype=bool))
     assert list(populations(clean)) == ["all"]

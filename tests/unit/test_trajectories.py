@@ -336,7 +336,9 @@ def test_only_examples_with_a_score_at_every_size_are_summarised(sizes):
 
 # The stage, on counts on the disk.
 
-SPEC = {"stage": "trajectories", "study": "tiny", "architectures": NAMES, **RULE, "memorised_at": 0.25}
+OVERLAP = {"small": "no", "medium": "no", "large": "unknown"}
+SPEC = {"stage": "trajectories", "study": "tiny", "architectures": NAMES, "pretraining_overlap": OVERLAP}
+SPEC |= {**RULE, "memorised_at": 0.25}
 RUNS = {
     "dataset": {"source": "toy"},
     "method": "one-hot",
@@ -411,6 +413,7 @@ def test_an_example_without_a_score_is_a_null_in_the_files_and_in_no_share(simul
     for name in ("type", "descriptive", "delta", "p_value", *NAMES):
         assert table[name].take([3, 14, 30]).to_pylist() == [None] * 3, name
     assert table["type"].null_count == 3
+    assert json.loads(table.schema.metadata[b"memflow"]) == {"pretraining_overlap": OVERLAP}
     summary = pd.read_csv(output.with_suffix(".summary.csv"))
     assert summary.query("examples == 'all'")["n_examples"].unique().tolist() == [37]
     for suffix, column in ((".summary.csv", "value"), (".curves.csv", "value"), (".power.csv", "recognised")):
