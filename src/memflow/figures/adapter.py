@@ -32,11 +32,11 @@ def main(
         For ``--help``.
     inputs : dict of str to str
         Kinds of table that the figure needs, such as ``summary``; each is an option that takes one file for each name
-        in a list of the spec: ``architectures``, ``families`` or ``largest``.
+        in a list of the spec: ``architectures``, ``families`` or ``largest``; or a single one, for ``dataset``.
     table : callable
         Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and the tables by kind, each with the files' rows
-        one after the other and their names in a column ``architecture`` or ``family``; returns the tidy table that
-        holds every number of the figure.
+        one after the other and their names in a column ``architecture``, ``family`` or ``dataset``; returns the tidy
+        table that holds every number of the figure.
     draw : callable
         Takes the spec and that table.
     pictures : bool
@@ -72,8 +72,9 @@ def _parse(description: str, inputs: list[str]) -> argparse.Namespace:
 
 
 def _read(paths: list[Path], names: str, spec: dict[str, Any]) -> pd.DataFrame:
-    column = "family" if names == "families" else "architecture"
-    labels = [entry["title"] if column == "family" else entry for entry in spec[names]]
+    column = {"families": "family", "dataset": "dataset"}.get(names, "architecture")
+    entries = [spec["dataset"]] if names == "dataset" else spec[names]
+    labels = [entry["title"] if column == "family" else entry for entry in entries]
     tables = [
         (pd.read_parquet if path.suffix == ".parquet" else pd.read_csv)(path).assign(**{column: label})
         for path, label in zip(paths, labels, strict=True)

@@ -63,17 +63,52 @@ def figure_of_panels(rows: dict[str, list[Row]], dataset: Dataset) -> Figure:
 def _draw_row(axes: Axes, row: Row, top: float, image: float, line: float, columns: int, dataset: Dataset) -> None:
     """Pictures from ``top`` downwards; lengths in inches. A flipped label colours its caption."""
     gap = 0.04 * image
-    axes.text(gap, top + HEADING / 2, row.heading, va="center", fontsize=6, fontweight="bold")
+    draw_heading(axes, row.heading, gap, top)
     top += HEADING
     for number, (position, caption) in enumerate(zip(row.positions, row.captions, strict=True)):
         left, upper = number % columns * image + gap, top + number // columns * line
-        right, lower = left + image - 2 * gap, upper + image - 2 * gap
-        axes.imshow(_rgb(dataset.train.images[position]), extent=(left, right, lower, upper))
+        extent = (left, left + image - 2 * gap, upper + image - 2 * gap, upper)
         colour = style.COLOURS["flipped label"] if dataset.label_noise[position] else "black"
-        place: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": CAPTION_SIZE, "linespacing": 1.05}
-        axes.text((left + right) / 2, lower + gap, caption, color=colour, **place)
+        draw_picture(axes, dataset.train.images[position], extent, gap, caption, colour)
     if not row.positions:
-        axes.text(gap, top + image / 2, "none", va="center", fontsize=6, color="0.4")
+        draw_none(axes, gap, top + image / 2)
+
+
+def draw_heading(axes: Axes, heading: str, left: float, top: float) -> None:
+    """Heading of a row of pictures, in :data:`HEADING` inches below ``top``."""
+    axes.text(left, top + HEADING / 2, heading, va="center", fontsize=6, fontweight="bold")
+
+
+def draw_none(axes: Axes, left: float, middle: float) -> None:
+    """What stands in a row without pictures."""
+    axes.text(left, middle, "none", va="center", fontsize=6, color="0.4")
+
+
+def draw_picture(
+    axes: Axes,
+    image: np.ndarray,
+    extent: tuple[float, float, float, float],
+    gap: float,
+    caption: str,
+    colour: str = "black",
+) -> None:
+    """An image and its caption below it.
+
+    Parameters
+    ----------
+    axes : Axes
+        With inches as unit and y downwards.
+    image : uint8[height, width, channels]
+    extent : tuple of float
+        Left, right, lower and upper edge of the image.
+    gap : float
+        Between image and caption.
+    caption, colour : str
+    """
+    left, right, lower, _ = extent
+    axes.imshow(_rgb(image), extent=extent)
+    place: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": CAPTION_SIZE, "linespacing": 1.05}
+    axes.text((left + right) / 2, lower + gap, caption, color=colour, **place)
 
 
 def row(heading: str, numbers: pd.DataFrame, caption: Callable[[Any], str]) -> Row:
@@ -101,8 +136,8 @@ def describe(numbers: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 def label(row: Any) -> str:
     """The label of an example for its caption, and where it was flipped, the original one in brackets below."""
-    name = _short(str(row.label_name))
-    return f"{name}\n({_short(str(row.original_name))})" if row.label_noise else name
+    name = short(str(row.label_name))
+    return f"{name}\n({short(str(row.original_name))})" if row.label_noise else name
 
 
 def random_order(n: int) -> np.ndarray:
@@ -110,7 +145,8 @@ def random_order(n: int) -> np.ndarray:
     return rng.permutation("pictures", (n,), n)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """The name of a class, cut to fit below a picture."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
