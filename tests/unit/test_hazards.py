@@ -303,8 +303,10 @@ def test_a_threshold_out_of_range_is_refused(near):
         find(split(noise(2, 18)), split(noise(2, 19)), near)
 
 
-def test_the_digits_have_one_pair_of_near_duplicates():
+@pytest.mark.parametrize(("near", "pairs", "largest"), [(hazards.NEAR, 0, 1), (0.99, 1, 2), (0.97, 150, 22)])
+def test_duplicates_of_the_digits(near, pairs, largest):
     train, test, _ = digits.load()
-    found = find(train, test)
-    assert found.pairs[["kind", "other_split", "conflict"]].values.tolist() == [["near", "train", False]]
-    assert found.largest_group == 2
+    found = find(train, test, near)
+    assert (len(found.pairs), found.largest_group) == (pairs, largest)
+    assert not found.pairs["conflict"].any()
+    assert set(found.pairs["kind"]) <= {"near"}

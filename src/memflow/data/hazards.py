@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from memflow.data.prepared import Split, duplicate_groups
 
-NEAR = 0.99  # correlation of near duplicates; docs/decisions/0006-near-duplicates.md has the numbers behind it
+NEAR = 0.995  # correlation of near duplicates; docs/decisions/0006-near-duplicates.md has the numbers behind it
 MOST_PAIRS = 100_000  # near duplicates that are listed per split, the most similar; all are counted and marked
 
 GRID = 8  # cells along a side of the coarse images among which candidates are sought
