@@ -104,7 +104,8 @@ def _value(schema: Schema, defs: Schema, path: str) -> str:
         relation = "by name" if place != path else "one of" if _alternatives(inner) else "keys"
         return "; ".join([f"{relation}: [`{place}`](#{_anchor(place)})", *_limits(schema)])
     if "const" in schema or "enum" in schema:
-        return " or ".join(f"`{name}`" for name in schema.get("enum") or [schema["const"]])
+        names = [name for name in schema.get("enum") or [schema["const"]] if not isinstance(name, bool)]
+        return " or ".join(f"`{name}`" for name in names)  # true: yes, as YAML reads it
     if "oneOf" in schema:
         return "; or ".join(_value(form, defs, path) for form in schema["oneOf"])
     if "array" in schema["type"] and "items" in schema:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from memflow.errors import InputError
+
 DATASETS = {
     "digits": "memflow.data.digits:load",
     "cifar10": "memflow.data.cifar:load_cifar10",
@@ -47,4 +49,7 @@ def resolve(target: str) -> Callable[..., Any]:
     """The function that ``"module:function"`` names."""
     find_users_modules()
     module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)
+    loaded = importlib.import_module(module)
+    if not hasattr(loaded, function):
+        raise InputError(f"module {module!r}, {loaded.__file__}, has no function {function!r}")
+    return getattr(loaded, function)

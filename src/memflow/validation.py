@@ -4,7 +4,7 @@ import copy
 import difflib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse(problems: list[str]) -> None:
     if problems:
-        raise ConfigError("the config is wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        distinct = dict.fromkeys(problems)  # the schema finds several missing keys once for each
+        raise ConfigError("the config is wrong:\n" + "\n".join(f"  - {problem}" for problem in distinct))
 
 
 def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
@@ -75,6 +76,8 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
         return {key: _fill(item, properties.get(key, other) or {}, root) for key, item in value.items()}
     if isinstance(value, list):
         return [_fill(item, schema.get("items", {}), root) for item in value]
+    if "enum" in schema:
+        return schema["enum"][schema["enum"].index(value)]
     return int(value) if schema.get("type") == "integer" else copy.deepcopy(value)  # 8.0 is the integer 8
 
 
@@ -130,6 +133,8 @@ def _explain(error: ValidationError) -> str:
     }.get(str(error.validator))
     if allowed is None:
         return f"{key}: {error.message}"
+    if error.validator == "enum":
+        expected = [name for name in expected if not isinstance(name, bool)]  # yes and no, as YAML reads them
     hint = closest(given, expected) if error.validator == "enum" else ""
     if error.validator == "type" and isinstance(given, str) and re.fullmatch(r"[-+\d.]+[eE][-+]?\d+", given):
         hint = " (YAML takes it for text: write a point before the e and a sign after it, such as 1.0e-1)"
@@ -149,11 +154,12 @@ def _explain_choice(error: ValidationError, key: str) -> str:
     if chosen not in names:
         return f"{key}.{selector} is {chosen!r}; it must be one of {names}{closest(chosen, names)}"
     inner = [sub for sub in error.context or [] if sub.schema_path[0] == names.index(chosen)]
-    return "; ".join(_explain(sub) for sub in inner)
+    return "; ".join(dict.fromkeys(_explain(sub) for sub in inner))
 
 
-def closest(name: object, known: list[str]) -> str:
+def closest(name: object, known: Iterable[object]) -> str:
     """`` (did you mean …? allowed: …)`` for a name that is not among the known ones."""
+    known = list(map(str, known))
     match = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
     guess = f"did you mean {match[0]!r}? " if match else ""
     return f" ({guess}allowed: {', '.join(known)})"
@@ -205,6 +211,8 @@ def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
             yield f"{key}.label_noise: missing {name!r}, which kind {option['kind']!r} needs"
     for name in sorted(unused):
         yield f"{key}.label_noise.{name} has no meaning with kind {option['kind']!r}; remove it"
+    if option["kind"] == "file" and "classes" in entry.get("subset", {}):
+        yield f"{key}.label_noise: labels of a file are among all classes, but subset.classes keeps some; remove one"
 
 
 def _architecture_problems(key: str, entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

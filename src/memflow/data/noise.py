@@ -154,15 +154,19 @@ def read_arrays(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DatasetError(f"there is no file of labels {path} (label_noise.file)") from None
     except Exception as error:  # damaged archives raise many kinds
-        raise DatasetError(f"{path} is not a readable .npz, .npy or .pt file of labels ({error})") from error
+        reason = str(error).partition("\n")[0]
+        raise DatasetError(f"{path} is not a readable .npz, .npy or .pt file of labels ({reason})") from error
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
     """A dictionary of NumPy arrays written by torch.save, without running code that the file may hold."""
     import torch
 
-    dtypes = [getattr(np.dtypes, f"{kind}{bits}DType") for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)]
-    with torch.serialization.safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, *dtypes]):  # type: ignore[attr-defined]
+    make: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    made: list[Any] = [(make, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]  # NumPy 1 and 2
+    kinds = [f"{kind}{bits}" for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)]
+    dtypes = [getattr(np.dtypes, f"{kind}DType") for kind in (*kinds, "Float32", "Float64")]
+    with torch.serialization.safe_globals([*made, np.ndarray, np.dtype, *dtypes]):
         content = torch.load(path, weights_only=True)
     return {name: np.asarray(array) for name, array in content.items()}
 

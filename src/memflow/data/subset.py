@@ -31,19 +31,25 @@ def choose(train: Split, test: Split, class_names: list[str], option: dict[str, 
     Raises
     ------
     DatasetError
-        If a class does not exist or has too few images.
+        If a class does not exist, shares its name with another, or has too few images.
     """
-    names = [str(name) for name in option.get("classes", class_names)]
-    for name in names:
-        if name not in class_names:
-            raise DatasetError(f"subset.classes names {name!r}{closest(name, class_names)}")
-    labels = [class_names.index(name) for name in names]
-    seed = option["seed"]
+    labels = list(range(len(class_names)))
+    if "classes" in option:
+        labels = [_label(str(name), class_names) for name in option["classes"]]
+    names, seed = [class_names[label] for label in labels], option["seed"]
     return (
         _part(train, "train", labels, names, option.get("per_class"), seed),
         _part(test, "test", labels, names, option.get("test_per_class"), seed),
         names,
     )
+
+
+def _label(name: str, class_names: list[str]) -> int:
+    if name not in class_names:
+        raise DatasetError(f"subset.classes names {name!r}{closest(name, class_names)}")
+    if class_names.count(name) > 1:
+        raise DatasetError(f"subset.classes names {name!r}, as {class_names.count(name)} classes are called")
+    return class_names.index(name)
 
 
 def _part(
