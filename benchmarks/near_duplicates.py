@@ -20,7 +20,7 @@ def main() -> None:
     """Print a line per threshold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="prepared dataset")
-    parser.add_argument("thresholds", type=float, nargs="*", default=[hazards.NEAR])
+    parser.add_argument("thresholds", type=float, nargs="*", default=[0.995])
     arguments = parser.parse_args()
     dataset = prepared.load(arguments.dataset)
     train = Split(dataset.train.images, dataset.original_label, dataset.train.index)

@@ -26,9 +26,9 @@ STAGES = {
     "figures": [],
     "report": ["memflow.report"],
 }
-# Where a dataset lies, not what it is: its fingerprint tells one from another.
-LOCATIONS = {"root", "download", "train", "test", "file"}
-LOCATIONS |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
+# Keys of a dataset that say where it lies, or what to look for in it, not what it is: its fingerprint tells that.
+NOT_OF_IMAGES = {"root", "download", "train", "test", "file", "near_duplicates"}
+NOT_OF_IMAGES |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
 NOT_OF_RUNS = ("datasets", "pretraining_overlap")  # keys of an architecture that its runs do not depend on
 Spec = dict[str, Any]
 
@@ -79,7 +79,7 @@ class Study:
         learner = registry.LEARNERS.get(model, registry.SGD)
         spec = {
             "stage": "runs",
-            "dataset": _without_locations(self.prepare_spec(dataset)["dataset"]),
+            "dataset": _identity(self.prepare_spec(dataset)["dataset"]),
             "architecture": entry,
             "method": method,
             "learner": learner,
@@ -156,6 +156,7 @@ class Study:
                 "pretraining_overlap": {name: self.pretraining_overlap(dataset, name) for name in self.drawn(dataset)},
                 "references": [name for name in self.architectures_on(dataset) if name in self.references],
                 "memorised_at": self.config["memorised_at"],
+                "near_duplicates": self.datasets[dataset]["near_duplicates"],
             }
         )
 
@@ -274,11 +275,12 @@ def short_hash(spec: Spec) -> str:
     return hashlib.sha256(as_text(spec).encode()).hexdigest()[:12]
 
 
-def _without_locations(entry: Spec) -> Spec:
+def _identity(entry: Spec) -> Spec:
+    """What of a dataset's entry decides its images and labels."""
     return {
-        key: _without_locations(value) if isinstance(value, dict) else value
+        key: _identity(value) if isinstance(value, dict) else value
         for key, value in entry.items()
-        if key not in LOCATIONS
+        if key not in NOT_OF_IMAGES
     }
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 
 from memflow import findings, provenance
+from memflow.figures.hazards import describe as describe_hazards
 from memflow.files import write_bytes
 
 METHOD = "one-hot"
@@ -78,6 +79,9 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     datasets = [
         {
             "name": name,
+            "hazards": describe_hazards(
+                results.table(f"data/{name}.hazards.csv"), config["datasets"][name]["near_duplicates"]
+            ),
             "findings": _findings(results, config, name, part["families"]),
             "architectures": [_architecture(results, name, architecture) for architecture in part["architectures"]],
             "figures": [

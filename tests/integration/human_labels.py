@@ -2,9 +2,9 @@
 
     python tests/integration/human_labels.py LABELS KEY SCORES...
 
-LABELS is CIFAR-10N's file, KEY one of its arrays, SCORES are score tables of a study on CIFAR-10 or a part of it. Prints,
-for each table, how well a low C-score tells the examples with a wrong human label from the others: the area under the
-ROC curve, with a 95 % interval over examples (stratified bootstrap).
+LABELS is CIFAR-10N's file, KEY one of its arrays, SCORES are score tables of a study on CIFAR-10 or a part of it.
+Prints, for each table, how well a low C-score tells the examples with a wrong human label from the others: the area
+under the ROC curve, with a 95 % interval over examples (stratified bootstrap).
 """
 
 import sys

@@ -1,4 +1,5 @@
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,9 +20,11 @@ from memflow.figures.hazards import PER_LINE, ROWS, describe, draw, table
 from memflow.files import write_csv
 
 PROJECT = Path(__file__).parents[2]
-SPEC = {"dataset": "digits"}
+NEAR = 0.995
+SPEC = {"dataset": "digits", "near_duplicates": NEAR}
 N, SHOWN = 60, 6
-ROW_OF = {heading: row for row, heading in ROWS.items()}
+HEADINGS = ROWS | {"near": f"{ROWS['near']} (similarity from {NEAR:g})"}
+ROW_OF = {heading: row for row, heading in HEADINGS.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +63,7 @@ def with_copies(dataset=DATASET, exact=2, near=9, test=8):
 
 def pairs_of(dataset):
     train = Split(dataset.train.images, dataset.original_label, dataset.train.index)
-    return search.find(train, dataset.test).pairs.assign(dataset="digits")
+    return search.find(train, dataset.test, NEAR).pairs.assign(dataset="digits")
 
 
 def make(dataset=None, pairs=None):
@@ -137,7 +140,7 @@ def test_the_rows_hold_pairs_of_their_kind_and_how_many_there_are():
     for (row, expected), heading in zip(expected_rows(pairs).items(), headings, strict=True):
         chosen = numbers[numbers["row"] == row]
         assert set(chosen["n_pairs"]) == {len(expected)}
-        assert heading == f"{ROWS[row]}: {len(expected)} pairs"
+        assert heading == f"{HEADINGS[row]}: {len(expected)} pairs"
         merged = chosen[keys].astype(expected[keys].dtypes).merge(expected, on=keys)
         assert len(merged) == len(chosen) == min(SHOWN, len(expected))
         assert merged["similarity"].tolist() == chosen["similarity"].tolist()
@@ -223,7 +226,7 @@ def test_the_script_makes_the_figure_from_the_files_of_the_dataset(tmp_path):
     write_csv(files[1], pairs_of(dataset).drop(columns="dataset"))
     provenance.write(files, {}, inputs={}, started=provenance.now())
     outputs = [f"--{kind}={tmp_path}/hazards.{kind}" for kind in ("pdf", "png", "csv", "log")]
-    inputs = [f"--dataset={files[0]}", f"--pairs={files[1]}", '--spec={"dataset": "digits"}']
+    inputs = [f"--dataset={files[0]}", f"--pairs={files[1]}", f"--spec={json.dumps(SPEC)}"]
     code = "from memflow import config; config.check_code = lambda spec: None; import runpy; "
     code += f"runpy.run_path({str(PROJECT / 'workflow/scripts/hazards.py')!r}, run_name='__main__')"
     subprocess.run([sys.executable, "-c", code, *inputs, *outputs], check=True)
@@ -243,9 +246,9 @@ def listing(*rows):
 
 
 def test_sentences_without_copies():
-    assert describe(listing()) == [
+    assert describe(listing(), NEAR) == [
         "There are no exact copies of another image in training.",
-        f"There are no pairs of near copies in training (pixels that correlate at {search.NEAR} or above).",
+        f"There are no pairs of near copies in training (pixels that correlate at {NEAR} or above).",
         "There are no pairs of a training image and its copy in the test split.",
         "There are no pairs of copies with two labels.",
     ]
@@ -269,19 +272,22 @@ def test_sentences_count_all_pairs_and_say_if_not_all_are_listed():
         ("exact", "test", True, 2),
         ("near", "test", False, 4),
     )
-    assert describe(pairs)[0] == "There are 3 exact copies of another image in training."
-    assert describe(pairs)[1].startswith("There are 1,230 pairs of near copies")
-    assert describe(pairs)[2].endswith("pairs of a training image and its copy in the test split (2 exact, 4 near).")
-    assert describe(pairs)[3] == "There are 32 pairs of copies with two labels."
-    assert describe(pairs)[4] == "Only the 100,000 most similar near copies of a split are listed."
+    assert describe(pairs, NEAR)[0] == "There are 3 exact copies of another image in training."
+    assert describe(pairs, NEAR)[1].startswith("There are 1,230 pairs of near copies")
+    assert describe(pairs, NEAR)[2].endswith(
+        "pairs of a training image and its copy in the test split (2 exact, 4 near)."
+    )
+    assert describe(pairs, NEAR)[3] == "There are 32 pairs of copies with two labels."
+    assert describe(pairs, NEAR)[4] == "Only the 100,000 most similar near copies of a split are listed."
 
 
 def test_the_sentences_count_what_the_figure_counts():
     _, pairs, numbers, _ = make()
     counts = numbers.drop_duplicates("row").set_index("row")["n_pairs"]
-    for row, sentence in zip(("exact", "near", "test", "label"), describe(pairs), strict=True):
+    for row, sentence in zip(("exact", "near", "test", "label"), describe(pairs, NEAR), strict=True):
         assert sentence.startswith(f"There are {counts[row]} ")
 
 
-def test_the_caption_states_the_threshold():
-    assert f"correlate at {search.NEAR} or above" in (PROJECT / "workflow/report/hazards.rst").read_text()
+def test_the_figure_states_the_threshold_of_near_copies():
+    _, _, _, figure = make()
+    assert any(f"(similarity from {NEAR:g})" in text.get_text() for text in figure.axes[0].texts)

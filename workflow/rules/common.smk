@@ -20,7 +20,7 @@ except ConfigError as error:
 COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
-FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "hazards"]
 ALONG_FAMILIES = ["trajectories", "trajectory_examples"]
 
 

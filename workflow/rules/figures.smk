@@ -83,3 +83,20 @@ rule trajectory_examples:
     shell:
         "python workflow/scripts/trajectory_examples.py --spec {params.spec:q} --halves {input.halves:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule hazards:
+    input:
+        pairs=f"{RESULTS}/data/{{dataset}}.hazards.csv",
+        dataset=f"{RESULTS}/data/{{dataset}}.npz",
+    output:
+        **figure("hazards"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/hazards.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("hazards"),
+    shell:
+        "python workflow/scripts/hazards.py --spec {params.spec:q} --pairs {input.pairs:q} --dataset {input.dataset:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"

@@ -1,7 +1,7 @@
 """Copies within a dataset: images that stand in training twice, under two labels, or in the test split as well.
 
 A copy left in training hides memorisation: a network that never saw an example has still seen its twin. Two images are
-*exact* duplicates if all pixels are equal, and *near* duplicates if their pixels correlate at or above :data:`NEAR`,
+*exact* duplicates if all pixels are equal, and *near* duplicates if their pixels correlate at or above a threshold,
 so that neither brightness nor contrast matters. No pair is missed.
 """
 
@@ -16,7 +16,6 @@ from scipy.sparse.csgraph import connected_components
 
 from memflow.data.prepared import Split, duplicate_groups
 
-NEAR = 0.995  # correlation of near duplicates; docs/decisions/0006-near-duplicates.md has the numbers behind it
 MOST_PAIRS = 100_000  # near duplicates that are listed per split, the most similar; all are counted and marked
 
 GRID = 8  # cells along a side of the coarse images among which candidates are sought
@@ -60,7 +59,7 @@ class Hazards:
         return int(np.bincount(self.near_duplicate_group).max(initial=0))
 
 
-def find(train: Split, test: Split, near: float = NEAR) -> Hazards:
+def find(train: Split, test: Split, near: float) -> Hazards:
     """All duplicates inside training, and between training and test.
 
     Parameters

@@ -13,7 +13,13 @@ from memflow.data import hazards, noise, prepared, subset
 from memflow.data.prepared import Dataset, Split
 from memflow.files import write_csv
 
-OPTIONS = ("source", "subset", "label_noise", "input_noise")  # of every dataset; the rest is the source's own
+OPTIONS = (
+    "source",
+    "subset",
+    "label_noise",
+    "input_noise",
+    "near_duplicates",
+)  # of every dataset; the rest is the source's own
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +30,7 @@ def run(spec: dict[str, Any], output: Path) -> None:
     Beside the output, ``<dataset>.hazards.csv`` lists pairs of duplicates (:class:`memflow.data.hazards.Hazards`).
     """
     started = provenance.now()
-    dataset, pairs = _examine(_load(spec))
+    dataset, pairs = _examine(_load(spec), spec["dataset"]["near_duplicates"])
     listed = output.with_suffix(".hazards.csv")
     prepared.save(dataset, output)
     write_csv(listed, pairs)
@@ -33,7 +39,7 @@ def run(spec: dict[str, Any], output: Path) -> None:
 
 def prepare(spec: dict[str, Any]) -> Dataset:
     """The dataset of a spec with its options applied, and its duplicates flagged."""
-    return _examine(_load(spec))[0]
+    return _examine(_load(spec), spec["dataset"]["near_duplicates"])[0]
 
 
 def _load(spec: dict[str, Any]) -> Dataset:
@@ -54,11 +60,11 @@ def _load(spec: dict[str, Any]) -> Dataset:
     return Dataset.unflagged(train, test, class_names, **flags)
 
 
-def _examine(dataset: Dataset) -> tuple[Dataset, pd.DataFrame]:
+def _examine(dataset: Dataset, near: float) -> tuple[Dataset, pd.DataFrame]:
     """The dataset with its duplicates flagged, and pairs of them; labels conflict if the original ones do."""
     train = Split(dataset.train.images, dataset.original_label, dataset.train.index)
-    found = hazards.find(train, dataset.test)
-    log.info("%d pairs of duplicates; the largest group has %d examples", len(found.pairs), found.largest_group)
+    found = hazards.find(train, dataset.test, near)
+    log.info("the largest group of duplicates has %d examples", found.largest_group)
     flagged = replace(
         dataset,
         duplicate_group=prepared.duplicate_groups(train.images),

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memflow.data.hazards import MOST_PAIRS, NEAR
+from memflow.data.hazards import MOST_PAIRS
 from memflow.data.prepared import Dataset
 from memflow.figures import pictures, style
 
@@ -65,13 +65,13 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     width = style.ONE_COLUMN - pictures.GUTTER
     axes = figure.add_axes((pictures.GUTTER / 2 / style.ONE_COLUMN, 0, width / style.ONE_COLUMN, 1))
     for (row, pairs), top in zip(shown.items(), np.cumsum([0, *heights[:-1]]), strict=True):
-        _draw_row(axes, _heading(row, numbers), pairs, top, dataset)
+        _draw_row(axes, _heading(row, numbers, spec["near_duplicates"]), pairs, top, dataset)
     axes.set(xlim=(0, width), ylim=(sum(heights), 0), aspect="equal")
     axes.set_axis_off()
     return figure
 
 
-def describe(pairs: pd.DataFrame, near: float = NEAR) -> list[str]:
+def describe(pairs: pd.DataFrame, near: float) -> list[str]:
     """What was found, in sentences.
 
     Parameters
@@ -147,9 +147,10 @@ def _image(dataset: Dataset, split: str, index: int) -> np.ndarray:
     return np.asarray(images.images[np.flatnonzero(images.index == index)[0]])
 
 
-def _heading(row: str, numbers: pd.DataFrame) -> str:
+def _heading(row: str, numbers: pd.DataFrame, near: float) -> str:
+    name = f"{ROWS[row]} (similarity from {near:g})" if row == "near" else ROWS[row]
     n_pairs = numbers.loc[numbers["row"] == row, "n_pairs"].iloc[0]
-    return f"{ROWS[row]}: {_count(n_pairs, 'pair', 'pairs')}" if n_pairs else ROWS[row]
+    return f"{name}: {_count(n_pairs, 'pair', 'pairs')}" if n_pairs else name
 
 
 def _cut(similarity: float) -> str:
