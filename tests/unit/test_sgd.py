@@ -1,16 +1,19 @@
 from dataclasses import replace
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import block_spec, half_masks, noise_images
+from helpers import ARCHITECTURES, block_spec, half_masks, noise_images
+from torch import nn
 
-from memflow import rng
+from memflow import registry, rng
 from memflow.errors import InputError
 from memflow.training import schedules, sgd
 from memflow.training.batches import Images, epoch_order
+from memflow.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 RECIPE = {
@@ -39,29 +42,34 @@ def same(one, other, run=slice(None)):
     )
 
 
+def torch_sgd(groups, recipe):
+    arguments = {name: recipe[name] for name in ("momentum", "weight_decay")}
+    return torch.optim.SGD(groups, lr=1.0, nesterov=recipe["momentum"] > 0, **arguments)
+
+
+def train_epoch_with_torch(network, optimiser, loss, images, mask, seed, recipe, epoch):
+    batch, steps = recipe["batch_size"], len(mask) // 2 // recipe["batch_size"]
+    order = epoch_order(mask, seed, epoch, steps * batch).reshape(steps, 1, batch)
+    draws = rng.raw("augmentation", (seed, epoch), (steps, 1, batch))
+    for step in range(steps):
+        x, y = images.batch(order[step], draws[step])
+        factor = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
+        for group in optimiser.param_groups:
+            group["lr"] = recipe["learning_rate"] * factor
+        optimiser.zero_grad()
+        loss(network(x)[:, 0], y[:, 0]).backward()
+        optimiser.step()
+
+
 def trained_with_torch(spec, dataset, mask, seed):
     """One network trained alone by torch.optim.SGD on the same batches; its logits on all training and test images."""
     recipe = spec["recipe"]
     network = sgd.initialise(spec, dataset, range(seed, seed + 1))
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=1.0,
-        momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"],
-        nesterov=recipe["momentum"] > 0,
-    )
+    optimiser = torch_sgd([{"params": network.parameters()}], recipe)
+    loss = nn.CrossEntropyLoss(label_smoothing=recipe["label_smoothing"])
     images = Images(dataset, dataset.train, recipe["augment"], CPU)
-    batch, steps = recipe["batch_size"], len(dataset.train) // 2 // recipe["batch_size"]
     for epoch in range(recipe["epochs"]):
-        order = epoch_order(mask, seed, epoch, steps * batch).reshape(steps, 1, batch)
-        draws = rng.raw("augmentation", (seed, epoch), (steps, 1, batch))
-        for step in range(steps):
-            x, y = images.batch(order[step], draws[step])
-            factor = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
-            optimiser.param_groups[0]["lr"] = recipe["learning_rate"] * factor
-            optimiser.zero_grad()
-            F.cross_entropy(network(x)[:, 0], y[:, 0]).backward()
-            optimiser.step()
+        train_epoch_with_torch(network, optimiser, loss, images, mask, seed, recipe, epoch)
     network.eval()
     plain = {"crop": 0, "translate": 0, "flip": False}
     with torch.no_grad():
@@ -243,3 +251,203 @@ def test_progress_is_reported_after_every_epoch(dataset):
     shares = []
     sgd.learn(block_spec("mlp", recipe=RECIPE), dataset, half_masks(dataset, SEEDS), SEEDS, shares.append)
     assert shares == [1 / 3, 2 / 3, 1]
+
+
+# Options of the recipe.
+
+
+def test_label_smoothing_is_that_of_torch(dataset):
+    recipe = RECIPE | {"epochs": 1, "batch_size": 32, "label_smoothing": 0.2, "schedule": {"shape": "cosine"}}
+    spec, seeds = block_spec("mlp", recipe=recipe), range(2, 3)
+    masks, labels = half_masks(dataset, seeds), torch.from_numpy(dataset.train.labels).long()
+    found = learn(spec, dataset, masks, seeds)["losses"][0, -1, 0]
+    logits, _ = trained_with_torch(spec, dataset, masks[0], 2)
+    assert found == pytest.approx(F.cross_entropy(logits[masks[0]], labels[masks[0]]).item(), abs=1e-6)
+    hard = learn(block_spec("mlp", recipe=recipe | {"label_smoothing": 0}), dataset, masks, seeds)
+    assert abs(hard["losses"][0, -1, 0] - found) > 1e-4  # one step differs by more than rounding
+
+
+class Normalised(nn.Module):
+    """A network with every kind of normalisation, and an own parameter; ``[batch, classes]``."""
+
+    def __init__(self, channels, n_classes):
+        super().__init__()
+        self.conv, self.batch = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4)
+        self.group, self.layer = nn.GroupNorm(2, 4), nn.LayerNorm(4)
+        self.scale, self.head = nn.Parameter(torch.ones(4)), nn.Linear(4, n_classes)
+
+    def forward(self, images):
+        return self.head(self.scale * self.layer(self.group(self.batch(self.conv(images))).mean(dim=(2, 3))))
+
+
+def normalised(image_shape, n_classes):
+    return Normalised(image_shape[0], n_classes)
+
+
+def of_users_own(function, recipe=None, **arguments):
+    """Spec of runs of a network that is no part of memflow, not fused."""
+    spec = block_spec("mlp", recipe=RECIPE | {"fuse": 1} | (recipe or {}))
+    target = f"{__name__}:{function.__name__}"
+    return spec | {"network": target, "architecture": {"model": target, **arguments}}
+
+
+@pytest.mark.parametrize("decayed", [True, False])
+@pytest.mark.parametrize("name", ["resnet", "normalised"])
+def test_two_steps_are_those_of_torch_bit_for_bit_with_normalisation_decayed_or_not(dataset, name, decayed):
+    recipe = RECIPE | {"epochs": 1, "decay_normalisation": decayed, "weight_decay": 0.1, "learning_rate": 0.5}
+    spec = block_spec(name, recipe=recipe) if name == "resnet" else of_users_own(normalised, recipe)
+    recipe, seeds = spec["recipe"], range(4, 5)
+    ours, theirs = (sgd.initialise(spec, dataset, seeds) for _ in range(2))
+    images, masks = Images(dataset, dataset.train, recipe["augment"], CPU), half_masks(dataset, seeds)
+    sgd._train_epoch(ours, [None for _ in ours.parameters()], images, masks, seeds, recipe, 0, steps=2)
+
+    kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    of_norm = {id(p) for module in theirs.modules() if isinstance(module, kinds) for p in module.parameters()}
+    assert len(of_norm) >= 6
+    spared = [p for p in theirs.parameters() if id(p) in of_norm]
+    others = [p for p in theirs.parameters() if id(p) not in of_norm]
+    groups = [{"params": others}, {"params": spared} if decayed else {"params": spared, "weight_decay": 0}]
+
+    def loss(logits, labels):
+        return F.cross_entropy(logits, labels, reduction="sum") / len(labels)
+
+    network = theirs if name == "resnet" else lambda x: theirs(x)[:, None]
+    train_epoch_with_torch(network, torch_sgd(groups, recipe), loss, images, masks[0], 4, recipe, 0)
+    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_sparing_the_normalisation_changes_nothing_without_weight_decay(dataset):
+    spared, decayed = (
+        learn(block_spec("resnet", recipe=RECIPE | {"weight_decay": 0, "decay_normalisation": decay}), dataset)
+        for decay in (False, True)
+    )
+    assert same(spared, decayed)
+
+
+# Networks that know no fusing.
+
+
+def dropping(image_shape, n_classes, *, width):
+    """A network that draws random numbers in training; ``[batch, classes]``."""
+    pixels = int(np.prod(image_shape))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, n_classes)
+    )
+
+
+class Recording(nn.Module):
+    """Keeps what it draws in training."""
+
+    drawn: ClassVar[list[torch.Tensor]] = []
+
+    def __init__(self, n_classes):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, images):
+        if self.training:
+            self.drawn.append(torch.rand(4))
+        return self.bias + torch.zeros(len(images), 1)
+
+
+def recording(_image_shape, n_classes):
+    return Recording(n_classes)
+
+
+ALONE = range(6, 7)
+
+
+def test_a_network_that_knows_no_fusing_trains(dataset):
+    recipe = {"epochs": 60, "augment": {}, "weight_decay": 0, "learning_rate": 0.05}
+    masks = half_masks(dataset, ALONE)
+    outcome = learn(of_users_own(dropping, recipe, width=64), dataset, masks, ALONE)
+    assert outcome["train_correct"].shape == (1, 30, len(dataset.train))
+    assert outcome["log_odds"].shape == (1, len(dataset.train))
+    assert outcome["parameters"] == 108 * 64 + 64 + 64 * 3 + 3
+    assert outcome["train_correct"][:, -1][masks].mean() > 0.95
+
+
+def test_its_logits_are_taken_example_by_example(dataset):
+    spec = of_users_own(dropping, {"learning_rate": 1e-12, "weight_decay": 0}, width=8)  # as good as untrained
+    outcome = learn(spec, dataset, seeds=ALONE)
+    network = sgd.initialise(spec, dataset, ALONE).eval()
+    with torch.no_grad():
+        images = Images(dataset, dataset.train, sgd.NO_AUGMENTATION, CPU)
+        logits = network(images.plain(slice(None)))
+    assert logits.shape == (len(dataset.train), 3)
+    odds = sgd._log_odds(logits[None], images.labels)
+    np.testing.assert_allclose(outcome["log_odds"], odds.numpy(), atol=1e-3)
+
+
+def test_dropout_is_the_same_on_repetition_whatever_was_drawn_before(dataset):
+    spec = of_users_own(dropping, width=16)
+    first = learn(spec, dataset, seeds=ALONE)
+    torch.manual_seed(5)
+    again = learn(spec, dataset, seeds=ALONE)
+    assert first.keys() == again.keys()
+    for name, array in first.items():
+        assert array.tobytes() == again[name].tobytes(), name
+    other = learn(spec, dataset, half_masks(dataset, ALONE), range(7, 8))
+    assert not same(first, other)
+
+
+def test_dropout_matters(dataset, monkeypatch):
+    dropped = learn(of_users_own(dropping, width=16), dataset, seeds=ALONE)
+    monkeypatch.setattr(nn.Dropout, "forward", lambda _, images: images)
+    assert not same(dropped, learn(of_users_own(dropping, width=16), dataset, seeds=ALONE))
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_dropout_is_the_same_after_resuming_from_a_checkpoint(dataset, tmp_path, killed_after):
+    spec, masks = of_users_own(dropping, width=16), half_masks(dataset, ALONE)
+    undisturbed = learn(spec, dataset, masks, ALONE)
+    shares = []
+
+    def report(share):
+        shares.append(share)
+        if len(shares) == killed_after:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        sgd.learn(spec, dataset, masks, ALONE, report, Checkpoint(tmp_path / "unit.npz", 0))
+    torch.manual_seed(99)
+    resumed = sgd.learn(spec, dataset, masks, ALONE, report, Checkpoint(tmp_path / "unit.npz", 0))
+    assert len(shares) == 3  # no epoch twice
+    for name, array in undisturbed.items():
+        assert array.tobytes() == resumed[name].tobytes(), name
+
+
+def test_what_a_network_draws_differs_between_steps_epochs_and_seeds(dataset):
+    def drawn(seeds):
+        Recording.drawn.clear()
+        learn(of_users_own(recording), dataset, half_masks(dataset, ALONE), seeds)
+        return [tuple(numbers.tolist()) for numbers in Recording.drawn]
+
+    one, again, other = drawn(ALONE), drawn(ALONE), drawn(range(7, 8))
+    assert one == again
+    assert len({*one, *other}) == 2 * 3 * 2  # seeds, epochs, steps
+
+
+NETWORKS = {
+    "cifar-resnet": ARCHITECTURES["resnet"],
+    "mlp": ARCHITECTURES["mlp"],
+    "resnet": {"model": "resnet", "depth": 18},
+    "mobilenet-v3": {"model": "mobilenet-v3", "size": "small"},
+    "vgg": {"model": "vgg", "size": "small"},
+    "vit": {"model": "vit", "size": "tiny", "patch_size": 8},
+}
+
+
+@pytest.mark.parametrize("name", registry.NETWORKS)
+def test_every_network_of_the_registry_trains_and_is_evaluated(name):
+    dataset, recipe = noise_images(16, 4, (32, 32, 3)), {"epochs": 1, "batch_size": 8, "fuse": 1}
+    spec = block_spec("new", recipe=recipe, architectures={"new": NETWORKS[name] | {"recipe": "short"}})
+    untrained = {"recipe": {**spec["recipe"], "learning_rate": 0.0}}
+    one, other = (learn(spec | change, dataset, seeds=ALONE) for change in ({}, untrained))
+    for outcome in (one, other):
+        assert outcome["train_correct"].shape == (1, 1, 16)
+        assert outcome["test_correct"].shape == (1, 1, 4)
+        assert np.isfinite(outcome["losses"]).all()
+        assert np.isfinite(outcome["log_odds"]).all()
+    assert not np.array_equal(one["log_odds"], other["log_odds"])
