@@ -14,9 +14,10 @@ from helpers import block_spec, half_masks, noise_images
 
 from memflow import cli, provenance, subsets
 from memflow.data import prepared
+from memflow.errors import InputError
 from memflow.files import sha256, write_npz
 from memflow.training import blocks, device
-from memflow.training.outcomes import unpack
+from memflow.training.outcomes import block_masks, unpack
 
 LONG = {"recipe": {"epochs": 12}, "block_size": 16, "seeds": 16}  # eight units of about a sixth of a second
 TWINS = (np.arange(70) % 35).astype(np.int32)  # near duplicates, 35 apart
@@ -151,6 +152,18 @@ def test_the_masks_follow_the_subset_unit(dataset, tmp_path, unit):
     units = {"example": np.arange(70), "group": TWINS}[unit]
     masks = subsets.masks("balanced", Fraction(1, 2), range(4), units)
     assert provenance.read(tmp_path / "block.npz")["masks"] == [subsets.mask_hash(mask) for mask in masks]
+
+
+@pytest.mark.parametrize("unit", ["example", "group"])
+def test_fewer_units_than_runs_of_a_balanced_group_are_refused(unit):
+    few = noise_images(n=8 if unit == "example" else 70)
+    few = replace(few, near_duplicate_group=(np.arange(len(few.train)) % 8).astype(np.int32))
+    spec = {"design": "balanced", "ratio": "7/10", "subset_unit": unit}
+    name = {"example": "8 examples", "group": "8 groups of duplicates"}[unit]
+    with pytest.raises(InputError, match=f"the training set has {name}, fewer than the 10 runs of a balanced group"):
+        block_masks(spec, few, range(10))
+    for possible in ({"ratio": "7/8"}, {"design": "iid"}):
+        assert block_masks(spec | possible, few, range(8)).shape == (8, len(few.train))
 
 
 # --- the same inputs, the same bits --------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import sys
 import textwrap
 
 import pytest
@@ -6,6 +7,7 @@ from memflow import digest as module
 from memflow import registry
 from memflow.config import Study
 from memflow.digest import BOUNDARY, DigestError, closure, digest
+from memflow.errors import InputError
 
 RUNS = ("memflow.training.blocks", registry.SGD)
 
@@ -156,6 +158,40 @@ def test_a_users_own_module_is_covered_with_what_it_imports_from_the_package(wri
     mine.write_text("from fake import a\nwidth = 2")
     module._module.cache_clear()
     assert digest("my_networks:build") != before
+
+
+@pytest.fixture
+def working_folder(tmp_path, monkeypatch):
+    """A working folder that is not on Python's path, as where the installed command ``memflow`` is called."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    loaded = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - loaded:
+        del sys.modules[name]
+
+
+def test_a_users_module_in_the_working_folder_is_found_and_covered(working_folder):
+    nets = working_folder / "nets_in_the_folder.py"
+    nets.write_text("def build(shape, n):\n    return 'built', shape, n")
+    assert registry.resolve("nets_in_the_folder:build")((1, 2, 3), 4) == ("built", (1, 2, 3), 4)
+    before = digest("nets_in_the_folder:build")
+    nets.write_text("def build(shape, n):\n    return 'other', shape, n")
+    module._module.cache_clear()
+    assert digest("nets_in_the_folder:build") != before
+
+
+def test_an_installed_module_wins_over_one_of_its_name_in_the_working_folder(working_folder):
+    (working_folder / "textwrap.py").write_text("")
+    (working_folder / "memflow").mkdir()
+    assert registry.resolve("textwrap:dedent") is textwrap.dedent
+    assert registry.resolve("memflow.digest:digest") is digest
+
+
+def test_a_function_that_a_users_module_lacks_is_named_with_the_file(working_folder):
+    (working_folder / "nets_without_build.py").write_text("")
+    with pytest.raises(InputError, match=r"'nets_without_build', .*/nets_without_build\.py, has no function 'build'"):
+        registry.resolve("nets_without_build:build")
 
 
 @pytest.mark.parametrize(

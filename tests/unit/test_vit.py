@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 from functools import partial
 
@@ -140,6 +141,15 @@ def test_pretrained_weights_are_fitted_to_the_images_as_timm_does(folder, shape,
 def test_a_pretrained_network_trains(folder):
     network = tiny(patch_size=8, image_size=64, pretrained=str(folder / FILES[0]))
     check_training(network, (3, 32, 32), 10)
+
+
+def test_a_file_with_the_right_sha256_is_used_and_any_other_is_refused(original, folder):
+    file = folder / FILES[0]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    arguments = {"pretrained": str(file), "pretrained_sha256": digest}
+    assert differing(tiny((3, 224, 224), 1000, **arguments), original.state_dict()) == set()
+    with pytest.raises(InputError, match=f"{FILES[0]} has sha256 {digest}, but pretrained_sha256 is {'0' * 64}"):
+        tiny(**arguments | {"pretrained_sha256": "0" * 64})
 
 
 def write_truncated(folder, target):
