@@ -90,6 +90,8 @@ class Study:
         else:
             spec["recipe"] = self._recipe(recipe_name, self.datasets[dataset]["augment"])
             spec["network"] = registry.NETWORKS.get(model, model)
+        if self.config["subset_unit"] == "group":  # what is a copy decides what enters a subset together
+            spec["near_duplicates"] = self.datasets[dataset]["near_duplicates"]
         return _with_code(spec)
 
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:

@@ -16,7 +16,7 @@ from memflow.validation import ConfigError
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
 FAMILIES = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
-RECIPES = {"short": RECIPE, "long": RECIPE | {"epochs": 20}}
+RECIPES = {"short": RECIPE, "long": RECIPE | {"epochs": 20}, "alone": RECIPE | {"fuse": 1}}
 NOISE = {"source": "digits", "label_noise": {"fraction": "1/20"}}
 
 
@@ -132,6 +132,76 @@ WRONG = [
     ("ratio", "0/8", ["ratio is 0/8", "between 0 and 1"]),
     ("ratio", "most", ["ratio is 'most'", "a fraction such as 7/10"]),
     ("datasets.noisy.label_noise.fraction", 2, ["datasets.noisy.label_noise.fraction is 2", "between 0 and 1"]),
+    ("datasets.digits.source", "cifar-10", ["datasets.digits.source is 'cifar-10'", "did you mean 'cifar10'?"]),
+    ("datasets.digits", {}, ["datasets.digits: missing 'source'", "'digits', 'cifar10'"]),
+    ("datasets.digits", {"source": "cifar10", "rot": "x"}, ["datasets.digits: unknown key 'rot'", "mean 'root'?"]),
+    ("datasets.digits", {"source": "arrays"}, ["missing 'train_images', 'train_labels', 'test_images', 'test_labels'"]),
+    ("datasets.digits.root", "here", ["datasets.digits: unknown key 'root'", "allowed: source, subset"]),
+    ("datasets.digits.subset", {"per_clas": 3}, ["datasets.digits.subset: unknown key 'per_clas'", "'per_class'?"]),
+    ("datasets.digits.subset", {"per_class": 0}, ["datasets.digits.subset.per_class is 0", "at least 1"]),
+    ("datasets.digits.subset", {"classes": ["3"]}, ["datasets.digits.subset.classes"]),
+    ("datasets.digits.label_noise", {"kind": "par"}, ["label_noise.kind is 'par'", "did you mean 'pair'?"]),
+    ("datasets.digits.label_noise", {}, ["label_noise: missing 'fraction', which kind 'symmetric' needs"]),
+    ("datasets.digits.label_noise", {"kind": "pair"}, ["label_noise: missing 'fraction', which kind 'pair' needs"]),
+    (
+        "datasets.digits.label_noise",
+        {"kind": "pair", "fraction": 0.1, "key": "worse_label"},
+        ["datasets.digits.label_noise.key has no meaning with kind 'pair'"],
+    ),
+    (
+        "datasets.digits.label_noise",
+        {"kind": "file", "fraction": 0.1},
+        ["missing 'file'", "missing 'key'", "label_noise.fraction has no meaning with kind 'file'"],
+    ),
+    (
+        "datasets.digits",
+        {"source": "digits", "subset": {"classes": [1, 2]}, "label_noise": {"kind": "file", "file": "f", "key": "k"}},
+        ["datasets.digits.label_noise: labels of a file are among all classes, but subset.classes keeps some"],
+    ),
+    ("datasets.digits.input_noise", {"seed": 1}, ["datasets.digits.input_noise: missing 'fraction'"]),
+    ("datasets.digits.input_noise", {"fraction": 1}, ["datasets.digits.input_noise.fraction is 1", "between 0 and 1"]),
+    ("datasets.digits.input_noise", {"fraction": "3/2"}, ["input_noise.fraction is 3/2", "strictly between 0 and 1"]),
+    (
+        "architectures.new",
+        {"model": "resnet", "depth": 18, "recipe": "short"},
+        ["architectures.new: recipe 'short' has fuse 2, but only cifar-resnet, mlp can be trained side by side"],
+    ),
+    (
+        "architectures.new",
+        {"model": "my_nets:build", "recipe": "short"},
+        ["architectures.new: recipe 'short' has fuse 2", "a recipe with fuse: 1"],
+    ),
+    (
+        "architectures.new",
+        {"model": "vit", "size": "tiny", "pretrained": "w.pth", "recipe": "alone"},
+        ["architectures.new: missing 'pretrained_sha256'", "sha256sum w.pth"],
+    ),
+    (
+        "architectures.new",
+        {"model": "vit", "size": "tiny", "pretraining_overlap": "maybe", "recipe": "alone"},
+        ["architectures.new.pretraining_overlap is 'maybe'", "one of ['yes', 'unknown', 'no'] "],
+    ),
+    (
+        "architectures.new",
+        {"model": "my_nets:build", "arguments": {"model": 1}, "recipe": "alone"},
+        ["architectures.new.arguments names 'model', which is taken"],
+    ),
+    (
+        "architectures.new",
+        {"model": "my_nets.build", "recipe": "alone"},
+        ["architectures.new.model is 'my_nets.build'", "module:function"],
+    ),
+    (
+        "architectures.new",
+        {"model": "resnet", "depth": 20, "recipe": "alone"},
+        ["architectures.new.depth is 20; it must be one of [18, 34, 50, 101]"],
+    ),
+    (
+        "architectures.new",
+        {"model": "vgg", "size": "lage", "recipe": "alone"},
+        ["architectures.new.size is 'lage'", "did you mean 'large'?", "19"],
+    ),
+    ("architectures.mlp.datasets", ["digit"], ["architectures.mlp.datasets names 'digit'", "did you mean 'digits'?"]),
     ("block_size", 3, ["block_size is 3", "ratio 1/2", "a multiple of 2"]),
     ("seeds", 6, ["seeds is 6", "a multiple of block_size (4)"]),
     ("seeds", 4, ["seeds is 4", "trajectories along families need at least four groups of 2 runs, two per half"]),
@@ -155,6 +225,14 @@ def test_a_wrong_value_is_refused_with_key_value_allowed_values_and_closest_name
     with pytest.raises(ConfigError) as error:
         Study(changed(key, value))
     assert [part for part in said if part not in str(error.value)] == []
+
+
+def test_several_missing_keys_are_named_once():
+    with pytest.raises(ConfigError) as error:
+        Study({})
+    assert str(error.value).splitlines()[1:] == [
+        "  - the config: missing 'study', 'seeds', 'datasets', 'recipes', 'architectures'"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +324,7 @@ def test_defaults_are_filled_in_at_every_level():
     assert (recipe["momentum"], recipe["weight_decay"], recipe["precision"]) == (0.9, 5e-4, "fp32")
     assert recipe["augment"] == {"crop": 0, "translate": 0, "flip": False}
     assert recipe["schedule"] == {"shape": "cosine", "warmup_epochs": 0}
-    assert filled["datasets"]["digits"] == {"source": "digits", "augment": True}
+    assert filled["datasets"]["digits"] == {"source": "digits", "near_duplicates": 0.995, "augment": True}
     filled = Study(changed("architectures.resnet", {"model": "cifar-resnet", "depth": 8, "recipe": "short"})).config
     assert filled["architectures"]["resnet"]["width"] == 16
     assert filled["datasets"]["noisy"]["label_noise"] == {"kind": "symmetric", "fraction": "1/20", "seed": 0}
@@ -266,6 +344,103 @@ def test_a_ratio_spelled_as_decimal_or_fraction_gives_the_same_specs():
 @pytest.mark.parametrize("fraction", [0.05, "5/100"])
 def test_a_noise_fraction_spelled_otherwise_gives_the_same_specs(fraction):
     assert changed_specs(full_config(), changed("datasets.noisy.label_noise.fraction", fraction)) == set()
+
+
+@pytest.mark.parametrize("kind", ["label_noise", "input_noise"])
+def test_every_share_of_noise_is_a_fraction_in_lowest_terms(kind):
+    filled = Study(changed(f"datasets.digits.{kind}", {"fraction": 0.25})).datasets["digits"][kind]
+    assert filled["fraction"] == "1/4"
+    assert filled["seed"] == 0
+
+
+LOCATED = {
+    "official": ({"source": "cifar10", "root": "here", "download": False}, {"root": "there"}),
+    "folders": ({"source": "image-folder", "train": "a", "test": "b", "size": 8}, {"train": "c", "test": "d"}),
+    "files": ({"source": "parquet", "train": "a", "test": ["b", "c"]}, {"test": "d"}),
+    "arrays": (
+        {"source": "arrays", "train_images": "a", "train_labels": "b", "test_images": "c", "test_labels": "d"},
+        {"train_images": "e", "test_labels": "f"},
+    ),
+    "copies": ({"source": "digits"}, {"near_duplicates": 0.9}),
+    "people": (
+        {"source": "digits", "label_noise": {"kind": "file", "file": "a", "key": "worse_label"}},
+        {"label_noise": {"kind": "file", "file": "b", "key": "worse_label"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOCATED)
+def test_where_a_dataset_lies_and_what_is_a_copy_is_known_to_its_preparation_and_to_no_run(name):
+    before, moved = LOCATED[name]
+    one, other = (Study(tiny_config(datasets={"mine": entry})) for entry in (before, before | moved))
+    prepared = [study.prepare_spec("mine") for study in (one, other)]
+    assert [{key: spec["dataset"][key] for key in moved} for spec in prepared] == [
+        {key: one.datasets["mine"][key] for key in moved},
+        {key: other.datasets["mine"][key] for key in moved},
+    ]
+    assert one.runs_spec("mine", "mlp", "one-hot") == other.runs_spec("mine", "mlp", "one-hot")
+
+
+def test_what_is_a_copy_is_known_to_runs_whose_subsets_keep_copies_together():
+    one, other = (
+        Study(tiny_config(subset_unit="group", datasets={"mine": {"source": "digits", "near_duplicates": near}}))
+        for near in (0.995, 0.9)
+    )
+    assert one.runs_spec("mine", "mlp", "one-hot") != other.runs_spec("mine", "mlp", "one-hot")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"label_noise": {"kind": "file", "file": "a", "key": "aggre_label"}}, {"subset": {"per_class": 3}}],
+)
+def test_what_a_dataset_is_is_known_to_every_run(change):
+    entry = {"source": "digits", "label_noise": {"kind": "file", "file": "a", "key": "worse_label"}}
+    one, other = (Study(tiny_config(datasets={"mine": entry | more})) for more in ({}, change))
+    assert one.runs_spec("mine", "mlp", "one-hot") != other.runs_spec("mine", "mlp", "one-hot")
+
+
+OVERLAPS = {  # by what a ViT's entry says, on the digits and on Tiny-ImageNet
+    "from scratch": ({}, ("no", "no")),
+    "of timm": ({"pretrained": "timm"}, ("unknown", "yes")),
+    "of a file": ({"pretrained": "w.pth", "pretrained_sha256": 64 * "a"}, ("unknown", "unknown")),
+    "said as YAML reads no": ({"pretrained": "timm", "pretraining_overlap": False}, ("no", "no")),
+    "said as YAML reads yes": ({"pretraining_overlap": True}, ("yes", "yes")),
+    "said in quotes": ({"pretrained": "timm", "pretraining_overlap": "unknown"}, ("unknown", "unknown")),
+}
+
+
+def study_of_vit(**entry):
+    architectures = {"vit": {"model": "vit", "size": "tiny", "recipe": "short"} | entry}
+    datasets = {"digits": {"source": "digits"}, "tiny": {"source": "tiny-imagenet"}}
+    return Study(tiny_config(recipe={"fuse": 1}, datasets=datasets, architectures=architectures))
+
+
+@pytest.mark.parametrize("weights", OVERLAPS)
+def test_whether_initial_weights_have_seen_held_out_images_is_said_or_derived(weights):
+    entry, expected = OVERLAPS[weights]
+    study = study_of_vit(**entry)
+    for dataset, overlap in zip(("digits", "tiny"), expected, strict=True):
+        assert study.pretraining_overlap(dataset, "vit") == overlap
+        assert study.scores_spec(dataset, "vit")["pretraining_overlap"] == overlap
+        assert study.figure_spec("mean_memorisation", dataset)["pretraining_overlap"] == {"vit": overlap}
+
+
+def test_the_overlap_changes_scores_and_what_comes_after_and_no_run():
+    one, other = (
+        specs(study_of_vit(pretrained="timm")),
+        specs(study_of_vit(pretrained="timm", pretraining_overlap="no")),
+    )
+    assert {key[0] for key in one if one[key] != other[key]} == {"scores", "figure"}
+
+
+def test_a_network_of_the_users_own_gets_its_arguments_and_is_in_the_code_of_its_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "nets_of_config_test.py").write_text("def build(): ...")
+    entry = {"model": "nets_of_config_test:build", "arguments": {"width": 4, "deep": [1, 2]}, "recipe": "alone"}
+    spec = Study(changed("architectures.mine", entry)).runs_spec("digits", "mine", "one-hot")
+    assert spec["architecture"] == {"model": "nets_of_config_test:build", "width": 4, "deep": [1, 2]}
+    assert spec["network"] == "nets_of_config_test:build"
 
 
 @pytest.mark.parametrize(("key", "value"), [("mlp.hidden", [9]), ("resnet.width", 3), ("resnet.depth", 14)])

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import tiny_config
 
@@ -9,6 +10,12 @@ from memflow.data import digits, prepare, prepared
 DATASETS = {
     "plain": {"source": "digits"},
     "noisy": {"source": "digits", "label_noise": {"fraction": "1/20", "seed": 3}},
+    "all": {
+        "source": "digits",
+        "subset": {"classes": [8, 1, 4, 3], "per_class": 60, "test_per_class": 20, "seed": 1},
+        "label_noise": {"kind": "pair", "fraction": "1/10"},
+        "input_noise": {"fraction": "1/8"},
+    },
 }
 STUDY = Study(tiny_config(datasets=DATASETS))
 
@@ -44,6 +51,83 @@ def test_label_noise_changes_exactly_its_share_and_flags_it(plain, noisy):
 def test_label_noise_leaves_images_and_test_labels(plain, noisy):
     assert np.array_equal(noisy.train.images, plain.train.images)
     assert np.array_equal(noisy.test.labels, plain.test.labels)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return prepare.prepare(STUDY.prepare_spec("all"))
+
+
+def test_all_options_act_together_each_on_its_exact_share(everything):
+    train, test = everything.train, everything.test
+    assert everything.class_names == ["8", "1", "4", "3"]
+    assert (len(train), len(test)) == (240, 80)
+    assert np.bincount(everything.original_label).tolist() == [60] * 4
+    assert np.bincount(test.labels).tolist() == [20] * 4
+    assert (everything.label_noise.sum(), everything.input_noise.sum()) == (24, 30)
+    assert not (everything.label_noise & everything.input_noise).any()
+
+
+def test_original_labels_are_those_of_the_source_whatever_was_changed_since(everything, plain):
+    place = np.searchsorted(plain.train.index, everything.train.index)
+    assert np.array_equal(plain.train.index[place], everything.train.index)
+    names = np.array(everything.class_names)
+    assert np.array_equal(names[everything.original_label].astype(int), plain.train.labels[place])
+    clean = ~(everything.label_noise | everything.input_noise)
+    assert np.array_equal(everything.train.labels[clean], everything.original_label[clean])
+    flipped = everything.label_noise
+    assert np.array_equal(everything.train.labels[flipped], (everything.original_label[flipped] + 1) % 4)
+
+
+def test_images_are_those_of_the_source_but_for_the_noise(everything, plain):
+    source = plain.train.images[np.searchsorted(plain.train.index, everything.train.index)]
+    same = (everything.train.images == source).all(axis=(1, 2, 3))
+    assert np.array_equal(same, ~everything.input_noise)
+
+
+def test_labels_from_a_file_are_flagged_where_they_differ_from_the_official_ones(tmp_path, plain):
+    answers = plain.train.labels.copy()
+    answers[::9] = (answers[::9] + 1) % 10
+    of_index = np.zeros(1797, dtype=np.int64)  # in the official order of all digits, training and test
+    of_index[plain.train.index] = answers
+    np.savez(tmp_path / "people.npz", people=of_index)
+    option = {"kind": "file", "file": str(tmp_path / "people.npz"), "key": "people"}
+    entry = {"source": "digits", "label_noise": option}
+    dataset = prepare.prepare(Study(tiny_config(datasets={"people": entry})).prepare_spec("people"))
+    assert np.array_equal(dataset.train.labels, answers)
+    assert np.array_equal(dataset.original_label, plain.train.labels)
+    assert np.array_equal(np.flatnonzero(dataset.label_noise), np.arange(0, len(answers), 9))
+
+
+def test_labels_of_duplicates_conflict_only_if_the_original_ones_do(monkeypatch):
+    textures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+    train = prepared.Split(
+        textures[[0, 1, 0, 2, 1, 3]], np.array([0, 1, 0, 1, 2, 2], np.int32), np.arange(6, dtype=np.int32)
+    )
+    test = prepared.Split(textures[[3, 4]], np.array([2, 0], np.int32), np.arange(6, 8, dtype=np.int32))
+    monkeypatch.setattr(digits, "load", lambda: (train, test, ["a", "b", "c"]))
+    entry = {"source": "digits", "label_noise": {"kind": "pair", "fraction": "1/2"}}
+    for datasets in ({"plain": {"source": "digits"}}, {"plain": entry}):
+        dataset = prepare.prepare(Study(tiny_config(datasets=datasets)).prepare_spec("plain"))
+        assert dataset.duplicate_group.tolist() == [0, 1, 0, 3, 1, 5]
+        assert dataset.near_duplicate_group.tolist() == [0, 1, 0, 3, 1, 5]
+        assert dataset.conflicting_label.tolist() == [False, True, False, False, True, False]
+        assert dataset.in_test.tolist() == [False] * 5 + [True]
+    assert dataset.label_noise.sum() == 3
+
+
+def test_the_pairs_of_duplicates_are_listed_beside_the_file_with_a_sidecar(tmp_path, everything):
+    spec = STUDY.prepare_spec("all")
+    prepare.run(spec, tmp_path / "all.npz")
+    names = ["all.hazards.csv", "all.hazards.csv.prov.json", "all.npz", "all.npz.prov.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    listed = pd.read_csv(tmp_path / "all.hazards.csv")
+    assert {"kind", "index", "other_split", "other_index", "similarity", "conflict"} <= set(listed.columns)
+    record = provenance.read(tmp_path / "all.hazards.csv")
+    assert (record["definition"], record["fingerprint"]) == (spec, everything.fingerprint)
+    loaded = prepared.load(tmp_path / "all.npz")
+    for flag in prepared.FLAGS:
+        assert np.array_equal(getattr(loaded, flag), getattr(everything, flag))
 
 
 def test_another_noise_seed_is_another_dataset(noisy):
