@@ -159,10 +159,10 @@ def _explain_choice(error: ValidationError, key: str) -> str:
 
 def closest(name: object, known: Iterable[object]) -> str:
     """`` (did you mean …? allowed: …)`` for a name that is not among the known ones."""
-    known = list(map(str, known))
-    match = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
+    names = list(map(str, known))
+    match = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     guess = f"did you mean {match[0]!r}? " if match else ""
-    return f" ({guess}allowed: {', '.join(known)})"
+    return f" ({guess}allowed: {', '.join(names)})"
 
 
 def _not_finite(value: Any, key: str) -> Iterator[str]:
