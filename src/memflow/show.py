@@ -272,7 +272,8 @@ def _facts(example: Example) -> list[str]:
         )
     height, width, channels = dataset.train.images.shape[1:]
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
-    facts = [f"label   {label}", f"image   {height} x {width} pixels, {kind}", f"copies  {_copies(dataset, position)}"]
+    facts = [f"label   {label}", f"image   {height} x {width} pixels, {kind}"]
+    facts += [f"copies  {line}" for line in _copies(dataset, position)]
     return [line for fact in facts for line in _wrapped(fact, indent=8)]
 
 
@@ -281,20 +282,30 @@ def _class(dataset: Dataset, label: int) -> str:
     return name if name == str(label) else f"{name} (class {label})"
 
 
-def _copies(dataset: Dataset, position: int) -> str:
-    """Indices of the exact duplicates, with their labels where those differ."""
-    same = dataset.duplicate_group == dataset.duplicate_group[position]
-    same[position] = False
-    copies = np.flatnonzero(same)
-    if not len(copies):
-        return "none: no other training image has exactly the same pixels"
+def _copies(dataset: Dataset, position: int) -> list[str]:
+    """Exact and near duplicates, and whether there is one in the test split."""
+    near = dataset.near_duplicate_group == dataset.near_duplicate_group[position]
+    exact = dataset.duplicate_group == dataset.duplicate_group[position]
+    near[position] = exact[position] = False
+    lines = [
+        f"{kind}: training example{'s' if found.sum() > 1 else ''} {_listed(dataset, position, np.flatnonzero(found))}"
+        for kind, found in (("exactly the same pixels", exact), ("nearly the same pixels", near & ~exact))
+        if found.any()
+    ]
+    if dataset.in_test[position]:
+        lines.append("there is an exact or near copy in the test split")
+    return lines or ["none: no other training image, and no test image, has nearly the same pixels"]
+
+
+def _listed(dataset: Dataset, position: int, copies: np.ndarray) -> str:
+    """Indices of some copies, with their labels where those differ."""
     index, labels = dataset.train.index, dataset.train.labels
     listed = [
         f"{index[i]}" if labels[i] == labels[position] else f"{index[i]} (label {_class(dataset, labels[i])})"
         for i in copies[:LISTED_COPIES]
     ]
     more = f" and {len(copies) - LISTED_COPIES} more" if len(copies) > LISTED_COPIES else ""
-    return f"exactly the same pixels: training example{'s' if len(copies) > 1 else ''} {', '.join(listed)}{more}"
+    return f"{', '.join(listed)}{more}"
 
 
 def _scores(method: str, rows: list[Row]) -> Section:

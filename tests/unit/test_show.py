@@ -202,7 +202,24 @@ def test_a_class_that_is_named_by_its_number_is_named_once(study, dataset):
     assert line(describe(study, index=0), "label") == ["label", str(digits.train.labels[0])]
 
 
+def save_groups(study, dataset, groups, near=None, in_test=False):
+    """The dataset with other groups of exact and near copies, all or none of its images in the test split."""
+    n = len(dataset.train)
+    flags = {"duplicate_group": groups, "near_duplicate_group": groups if near is None else near}
+    prepared.save(replace(dataset, **flags, in_test=np.full(n, in_test)), study / "data" / "toy.npz")
+
+
+def test_near_copies_and_copies_in_the_test_split_are_named(study, dataset):
+    alone = np.arange(len(dataset.train), dtype=np.int32)
+    near = np.where(alone == 3, 1, alone).astype(np.int32)
+    save_groups(study, dataset, alone, near, in_test=True)
+    said = " ".join(describe(study, index=2).split())
+    assert "copies nearly the same pixels: training example 6" in said
+    assert "copies there is an exact or near copy in the test split" in said
+
+
 def test_copies_are_named_by_index_and_by_label_where_it_differs(study, dataset):
+    save_groups(study, dataset, dataset.duplicate_group)
     labels, groups = dataset.train.labels, dataset.duplicate_group
     copies = [np.flatnonzero((groups == group) & (np.arange(len(groups)) != i)) for i, group in enumerate(groups)]
     i = next(i for i, others in enumerate(copies) if len(set(labels[others] == labels[i])) == 2)
@@ -216,18 +233,14 @@ def test_copies_are_named_by_index_and_by_label_where_it_differs(study, dataset)
 def test_many_copies_are_counted(study, dataset):
     black = np.zeros_like(dataset.train.images)
     train = replace(dataset.train, images=black, labels=np.zeros_like(dataset.train.labels))
-    prepared.save(
-        replace(dataset, train=train, duplicate_group=prepared.duplicate_groups(black)), study / "data" / "toy.npz"
-    )
+    save_groups(study, replace(dataset, train=train), prepared.duplicate_groups(black))
     assert "training examples 0, 2, 4, 6, 8, 10, 12, 14 and 31 more" in " ".join(describe(study).split())
 
 
 def test_an_image_without_copies_says_so(study, dataset):
     images = np.arange(2 * len(dataset.train), dtype=np.uint8).reshape(dataset.train.images.shape)
     train = replace(dataset.train, images=images)
-    prepared.save(
-        replace(dataset, train=train, duplicate_group=prepared.duplicate_groups(images)), study / "data" / "toy.npz"
-    )
+    save_groups(study, replace(dataset, train=train), prepared.duplicate_groups(images))
     assert line(describe(study), "copies")[1] == "none:"
 
 
