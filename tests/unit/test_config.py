@@ -521,6 +521,60 @@ def test_a_study_of_reference_learners_only_has_a_largest_one():
     assert Study(tiny_config(architectures=only)).largest("digits") == ["neighbour"]
 
 
+def of_some_datasets(**datasets):
+    """A study of three datasets whose architectures are trained on the datasets of their key, or on all."""
+    config = full_config()
+    architectures = {
+        name: entry | ({"datasets": datasets[name]} if name in datasets else {})
+        for name, entry in config["architectures"].items()
+    }
+    return Study(config | {"architectures": architectures})
+
+
+def test_an_architecture_is_trained_and_drawn_on_its_datasets_only():
+    study = of_some_datasets(mlp=["noisy"], resnet=["noisy"], neighbour=["plain", "noisy"])
+    assert study.architectures_on("digits") == ["wide"]
+    assert study.architectures_on("plain") == ["neighbour", "wide"]
+    assert [run[:2] for run in study.runs] == [
+        ("digits", "wide"),
+        *(("noisy", name) for name in ("mlp", "resnet", "neighbour", "wide")),
+        ("plain", "neighbour"),
+        ("plain", "wide"),
+    ]
+    assert {name: list(study.families_on(name)) for name in study.datasets} == {
+        "digits": [],
+        "noisy": ["sizes"],
+        "plain": [],
+    }
+    assert {name: study.largest(name) for name in study.datasets} == {
+        "digits": ["wide"],
+        "noisy": ["resnet"],
+        "plain": ["wide"],
+    }
+    assert study.drawn("noisy") == ["mlp", "resnet", "neighbour"]
+    assert study.figure_spec("mean_memorisation", "digits")["references"] == []
+
+
+def test_the_datasets_of_an_architecture_change_no_run():
+    study, of_some = Study(full_config()), of_some_datasets(wide=["plain"])
+    assert of_some.runs_spec("plain", "wide", "one-hot") == study.runs_spec("plain", "wide", "one-hot")
+
+
+@pytest.mark.parametrize(
+    ("datasets", "said"),
+    [
+        ({"mlp": ["noisy"]}, r"families\.sizes\.architectures are not all trained on the same datasets"),
+        (
+            {name: ["noisy", "plain"] for name in ("mlp", "resnet", "neighbour", "wide")},
+            r"datasets\.digits: no architecture is trained on it",
+        ),
+    ],
+)
+def test_datasets_of_architectures_that_leave_something_out_are_refused(datasets, said):
+    with pytest.raises(ConfigError, match=said):
+        of_some_datasets(**datasets)
+
+
 def test_augmentation_matters_only_to_datasets_that_take_it():
     differing = changed_specs(full_config(), changed("recipes.long.augment", {"flip": True}))
     assert {spec[1] for spec in differing} == {"digits", "noisy"}
