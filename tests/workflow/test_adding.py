@@ -22,11 +22,28 @@ def page(clone):
     return clone, blocks
 
 
+def test_a_network_of_your_own(page):
+    clone, blocks = page
+    module, entry, recipe = blocks("A network of your own, without touching memflow")
+    (clone.root / "my_nets.py").write_text(module)
+    clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(entry, 2)}")
+    clone.edit("studies/tiny.yaml", "recipes:\n", f"recipes:\n{indented(recipe, 2)}")
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "report": 1}
+    table = scores_of(clone, "digits-noisy/mine")
+    assert table["memorisation"].notna().all()
+    made = f"{RESULTS}/scores/digits-noisy/mine/one-hot.parquet"
+    clone.edit("my_nets.py", "Networks of my own.", "My networks.")
+    assert clone.planned("--", made) == {}
+    clone.edit("my_nets.py", "nn.Dropout(0.5)", "nn.Dropout(0.4)")
+    assert clone.planned("--", made) == {"train": 2, "count": 1, "score": 1}
+
+
 def test_a_dataset(page):
     clone, blocks = page
-    module, entry, config = blocks("A dataset")
+    module, entry, schema, config = blocks("A dataset")
     (clone.root / "src/memflow/data/stripes.py").write_text(module)
     add_line(clone, "src/memflow/registry.py", "DATASETS = {", entry)
+    add_form(clone, "digits", schema)
     clone.edit("studies/tiny.yaml", "datasets:\n", f"datasets:\n{indented(config, 2)}")
     assert clone.planned() == {
         "prepare": 1, "train": 6, "count": 3, "score": 3, "classify": 1, "report": 1,
@@ -40,11 +57,8 @@ def test_an_architecture(page):
     clone, blocks = page
     module, entry, schema, config = blocks("An architecture")
     (clone.root / "src/memflow/models/pooled.py").write_text(module)
-    add_line(clone, "src/memflow/registry.py", "NETWORKS = {", entry)
-    first = "      oneOf:\n        - type: object\n          title: cifar-resnet"
-    clone.edit(
-        "workflow/schemas/config.schema.yaml", first, first.replace("oneOf:\n", f"oneOf:\n{indented(schema, 8)}")
-    )
+    add_line(clone, "src/memflow/registry.py", "FUSED = {", entry)
+    add_form(clone, "cifar-resnet", schema)
     clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(config, 2)}")
     assert clone.planned() == {"train": 2, "count": 1, "score": 1, "report": 1}
     table = scores_of(clone, "digits-noisy/pooled")
@@ -74,6 +88,13 @@ def add_line(clone, file, after, line):
     start = re.search(re.escape(after), text)
     assert start, after
     clone.edit(file, after, f"{after}\n    {line.strip()}\n   ")
+
+
+def add_form(clone, first, schema):
+    """Put a form before the first one of the schema's choice."""
+    start = f"      oneOf:\n        - type: object\n          title: {first}\n"
+    text = start.replace("oneOf:\n", f"oneOf:\n{indented(schema, 8)}")
+    clone.edit("workflow/schemas/config.schema.yaml", start, text)
 
 
 def indented(text, spaces):
