@@ -317,6 +317,26 @@ def test_a_study_without_families_has_the_figures_that_need_none(name):
     assert outside(figure, texts) == []
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_every_figure_says_above_a_family_if_its_weights_may_have_seen_held_out_images(name):
+    spec, pictured = STUDY.figure_spec(name, "digits"), [DATASET] if name in PICTURES else []
+    spec["pretraining_overlap"]["resnet"] = "unknown"  # a member of one of the two families
+    figure = MODULES[name].draw(spec, MODULES[name].table(spec, tables(name), *pictured), *pictured)
+    texts = drawn_texts(figure)
+    said = [" ".join(words.split()) for words, _ in texts if "pretrained" in words]
+    assert [text.partition(": unknown")[0] for text in said] == ["All networks pretrained; held-out images seen"]
+    assert list(collisions(texts)) == []
+    assert outside(figure, texts) == []
+
+
+def test_noise_images_are_drawn_apart_in_a_colour_of_their_own():
+    groups = NOISY | {"noise image": 7}
+    _, figure = make("mean_memorisation", {"summary": summary(groups)})
+    assert "noise images" in legend_texts(figure)
+    lines = [line for line in grid(figure)[0][0].lines if line.get_marker() == "o"]
+    assert len({to_hex(line.get_color()) for line in lines}) == 3
+
+
 SHOWN_SIZES = {
     (100, 400): ["100", "400"],
     (1000, 4800, 19000): ["1.0k", "4.8k", "19k"],

@@ -33,9 +33,9 @@ def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame
 def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     """Quantities are rows, families are columns, groups of examples are colours; a reference learner is dashed."""
     families = list(panels(spec))
-    figure, axes = plt.subplots(
-        len(ROWS), len(families), figsize=(style.ONE_COLUMN, 4.4), sharex="col", sharey="row", squeeze=False
-    )
+    titles = [style.wrapped(heading(spec, family), len(families)) for family in families]
+    size = (style.ONE_COLUMN, 4.4 + 0.12 * max(title.count("\n") for title in titles))
+    figure, axes = plt.subplots(len(ROWS), len(families), figsize=size, sharex="col", sharey="row", squeeze=False)
     groups = [name for name in numbers["examples"].unique() if name != "all"] or ["all"]
     numbers = _in_percent(numbers[numbers["examples"].isin(groups)])
     for row, (label, quantities) in enumerate(ROWS.items()):
@@ -49,7 +49,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
                 _logarithmic(axis, floor, 1.4 * shown["value"].max())
         axes[row, 0].set_ylabel(label)
     for column, family in enumerate(families):
-        axes[0, column].set_title(style.wrapped(heading(spec, family), len(families)))
+        axes[0, column].set_title(titles[column])
         size_axis(axes[-1, column], numbers.loc[numbers["family"] == family, "parameters"].tolist())
     _legends(figure, axes[-1, -1], groups, spec)
     figure.align_ylabels()
