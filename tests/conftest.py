@@ -1,6 +1,6 @@
 """What several tests need: small datasets, simulated counts, and the size of the oracle test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=200,
         help="sets of 400 masks per design in the oracle test; its tolerances are for 200 or more",
     )
+
+
+@pytest.fixture
+def figure_style() -> Iterator[None]:
+    """The look of all figures; for tests that draw."""
+    from matplotlib import pyplot as plt
+
+    from memflow.figures import style
+
+    with plt.rc_context():
+        style.apply()
+        yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -43,15 +43,9 @@ from memflow.files import sha256, write_csv, write_parquet
 from memflow.statistics import bimodality
 from memflow.summary import BINS
 
+pytestmark = pytest.mark.usefixtures("figure_style")
+
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.apply()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(params=["noisy labels", "clean labels"])

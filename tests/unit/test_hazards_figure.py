@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,20 +18,14 @@ from memflow.figures import pictures, style
 from memflow.figures.hazards import PER_LINE, ROWS, describe, draw, table
 from memflow.files import write_csv
 
+pytestmark = pytest.mark.usefixtures("figure_style")
+
 PROJECT = Path(__file__).parents[2]
 NEAR = 0.995
 SPEC = {"dataset": "digits", "near_duplicates": NEAR}
 N, SHOWN = 60, 6
 HEADINGS = ROWS | {"near": f"{ROWS['near']} (similarity from {NEAR:g})"}
 ROW_OF = {heading: row for row, heading in HEADINGS.items()}
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.apply()
-        yield
-    plt.close("all")
 
 
 def make_dataset(channels=3, class_names=CIFAR):

@@ -1,6 +1,5 @@
 import functools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,17 +24,11 @@ from memflow.figures import pictures, style, trajectory_examples
 from memflow.figures.pictures import random_order
 from memflow.statistics.trajectory_types import TESTED
 
+pytestmark = pytest.mark.usefixtures("figure_style")
+
 FIGURES = ("most_memorised", "trajectory_examples")
 TITLES = [family["title"] for family in STUDY.families.values()]
 ENDS = {"Most memorised": "most", "Least memorised": "least"}
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.apply()
-        yield
-    plt.close("all")
 
 
 @functools.cache

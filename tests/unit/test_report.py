@@ -20,6 +20,8 @@ from matplotlib import image
 
 from memflow import provenance, report, scores, trajectories
 from memflow.config import Study
+from memflow.data import hazards
+from memflow.data.prepared import Split
 from memflow.figures import mean_memorisation
 from memflow.files import write_bytes, write_csv, write_npz
 from memflow.provenance import ProvenanceError
@@ -126,10 +128,20 @@ def write_png(path, colour):
     write_bytes(path, content.getvalue())
 
 
+def pairs_of(dataset):
+    """Copies: none in one dataset; in the other one image twice in training, and one in the test split, all under two labels."""
+    textures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), dtype=np.uint8)
+    train, test = {"clean": ([0, 1, 2], [3]), "noisy": ([0, 1, 0], [1])}[dataset]
+    splits = [Split(textures[images], np.arange(len(images)), np.arange(len(images))) for images in (train, test)]
+    return hazards.find(*splits, near=0.995).pairs
+
+
 def build(root, config, simulate):
     """Everything of a study that its report reads."""
     study, started = Study(config), provenance.now()
     for number, dataset in enumerate(study.datasets):
+        write_csv(root / f"data/{dataset}.hazards.csv", pairs_of(dataset))
+        provenance.write([root / f"data/{dataset}.hazards.csv"], {}, inputs={}, started=started)
         counts = {}
         for architecture in study.architectures:
             counts[architecture] = root / f"counts/{dataset}/{architecture}/one-hot.npz"
@@ -240,7 +252,7 @@ def test_the_navigation_leads_to_every_section(page):
 
 
 def test_texts_of_the_config_are_shown_and_not_interpreted(page):
-    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", "Runs", "Figures"]
+    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", "The data", "Runs", "Figures"]
     assert not page.all("b")
 
 
@@ -281,8 +293,16 @@ def test_flags_stand_exactly_where_runs_missed_their_target_or_examples_have_no_
     assert sum(e.get("class") == "flag" for e in page.elements) == 1 + 3
 
 
+def test_the_copies_in_each_dataset_are_said(page):
+    clean, noisy = (page.texts("li", within=f"dataset-{name}")[-4:] for name in ("clean", "noisy"))
+    assert [sentence.split()[2] for sentence in clean] == ["no"] * 4
+    assert [sentence.split()[2] for sentence in noisy] == ["1", "no", "1", "2"]
+    assert "correlate at 0.995 or above" in clean[1]
+    assert noisy[3] == "There are 2 pairs of copies with two labels."
+
+
 def test_findings_are_of_their_own_dataset_with_clean_and_flipped_labels_apart(page):
-    clean, noisy = (page.texts("li", within=f"dataset-{name}") for name in ("clean", "noisy"))
+    clean, noisy = (page.texts("li", within=f"dataset-{name}")[:-4] for name in ("clean", "noisy"))
     assert len(clean) == 2 * (2 + 1 + 1)
     assert len(noisy) == 2 * (4 + 2 + 1)
     assert clean[0].startswith("The mean memorisation of the examples rises from 0.")

@@ -1,6 +1,5 @@
 import functools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,16 +11,10 @@ from memflow.figures import style, trajectories
 from memflow.figures.pictures import random_order
 from memflow.statistics.trajectory_types import CHANGES, TESTED
 
+pytestmark = pytest.mark.usefixtures("figure_style")
+
 FAMILIES = {family["title"]: family["architectures"] for family in STUDY.families.values()}
 PLACES = [(title, kind) for title in FAMILIES for kind in TESTED]
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.apply()
-        yield
-    plt.close("all")
 
 
 @functools.cache
