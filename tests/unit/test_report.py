@@ -129,7 +129,7 @@ def write_png(path, colour):
 
 
 def pairs_of(dataset):
-    """Copies: none in one dataset; in the other one image twice in training, and one in the test split, all under two labels."""
+    """No copies in one dataset; in the other one in training and one in the test split, both under another label."""
     textures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), dtype=np.uint8)
     train, test = {"clean": ([0, 1, 2], [3]), "noisy": ([0, 1, 0], [1])}[dataset]
     splits = [Split(textures[images], np.arange(len(images)), np.arange(len(images))) for images in (train, test)]
@@ -387,8 +387,8 @@ def test_a_study_without_families_has_no_findings_along_them(tmp_path, simulate)
     config["architectures"] = {name: CONFIG["architectures"][name] for name in ("mlp-8", "neighbour")}
     build(tmp_path / "small", config, simulate)
     page = Page(make(tmp_path / "small", config))
-    assert page.texts("h3") == ["Runs", "Figures"]
-    assert page.texts("li") == []
+    assert page.texts("h3") == ["The data", "Runs", "Figures"]
+    assert [sentence for sentence in page.texts("li") if "cop" not in sentence] == []
     assert [e["id"] for e in page.all("figure")] == [f"figure-clean-{figure}" for figure in FIGURES]
     assert "1 dataset," in page.texts("header")[0]
 
@@ -396,6 +396,7 @@ def test_a_study_without_families_has_no_findings_along_them(tmp_path, simulate)
 @pytest.mark.parametrize(
     "name",
     [
+        "data/noisy.hazards.csv",
         "figures/noisy/mean_memorisation.csv",
         "figures/clean/most_memorised.png",
         "trajectories/clean/width/one-hot.power.csv",
@@ -422,7 +423,7 @@ def test_the_same_inputs_give_the_same_bytes(finished, tmp_path):
 def test_the_sidecar_names_every_file_that_the_page_shows(finished):
     record = provenance.read(finished[0] / "report/report.html")
     read = {Path(path).relative_to(finished[0]).as_posix(): digest for path, digest in record["inputs"].items()}
-    per_dataset = 5 + 1 + 3 * 2 + 2 * 2 + 3 * 2  # pictures, their table, scores, trajectories, blocks
+    per_dataset = 1 + 5 + 1 + 3 * 2 + 2 * 2 + 3 * 2  # copies, pictures, their table, scores, trajectories, blocks
     assert len(read) == 2 * per_dataset
     for name, digest in read.items():
         assert digest == hashlib.sha256((finished[0] / name).read_bytes()).hexdigest()
