@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from memflow import registry
 from memflow.digest import digest
-from memflow.validation import ConfigError, validate
+from memflow.validation import ConfigError, is_users_own, validate
 
 STAGES = {
     "data": ["memflow.data.prepare"],
@@ -91,8 +92,20 @@ class Study:
             spec["recipe"] = self._recipe(recipe_name, self.datasets[dataset]["augment"])
             spec["network"] = registry.NETWORKS.get(model, model)
         if self.config["subset_unit"] == "group":  # what is a copy decides what enters a subset together
-            spec["near_duplicates"] = self.datasets[dataset]["near_duplicates"]
+            spec |= {"near_duplicates": self.datasets[dataset]["near_duplicates"], "duplicates": "memflow.data.hazards"}
         return _with_code(spec)
+
+    def local_files(self, dataset: str) -> list[str]:
+        """Files of the user's own that a dataset is made from, if they are there; folders of images are not watched."""
+        entry = self.datasets[dataset]
+        named = [entry.get("label_noise", {}).get("file", "")]
+        if entry["source"] == "arrays":
+            named += [name.partition(":")[0] for key, name in entry.items() if key.endswith(("_images", "_labels"))]
+        if entry["source"] == "parquet":
+            for files in (entry["train"], entry["test"]):
+                patterns = [files] if isinstance(files, str) else files
+                named += [path for pattern in patterns for path in sorted(glob(pattern))]
+        return [path for path in named if Path(path).is_file()]
 
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:
         """What determines one block of runs."""
@@ -200,9 +213,11 @@ class Study:
     def pretraining_overlap(self, dataset: str, architecture: str) -> str:
         """Whether an architecture's initial weights have seen held-out images of a dataset: yes, unknown or no."""
         entry, source = self.architectures[architecture], self.datasets[dataset]["source"]
-        if "pretrained" in entry and "pretraining_overlap" not in entry:
-            return "yes" if (entry["pretrained"], source) == ("timm", "tiny-imagenet") else "unknown"
-        return str(entry.get("pretraining_overlap", "no"))
+        if "pretraining_overlap" in entry:
+            return str(entry["pretraining_overlap"])
+        if (entry.get("pretrained"), source) == ("timm", "tiny-imagenet"):
+            return "yes"
+        return "unknown" if "pretrained" in entry or is_users_own(entry["model"]) else "no"
 
     def drawn(self, dataset: str) -> list[str]:
         """Architectures that stand in a figure: members of a family (all where there is none), and references."""
@@ -242,7 +257,8 @@ def read(path: Path) -> dict[str, Any]:
 def code_digest(spec: Spec) -> str:
     """Digest of the code that makes a spec's outputs, as it is on disk now."""
     return digest(
-        *(spec[key] for key in ("script", "load", "learner", "network") if key in spec), *STAGES[spec["stage"]]
+        *(spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec),
+        *STAGES[spec["stage"]],
     )
 
 

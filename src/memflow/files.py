@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
 
 
 class DiskFullError(InputError):
@@ -75,6 +78,18 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         name: np.asarray(array, order="C") for name, array in arrays.items()
     }  # else the bytes tell how it was made
     write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **ordered))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of work that was kept; None if there is no such file, or one that cannot be read whole (logged)."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}  # checks the checksums of the zip file
+    except FileNotFoundError:
+        return None
+    except Exception:  # a damaged archive raises many kinds
+        log.warning("%s is damaged; its models are trained again", path)
+        return None
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

@@ -164,6 +164,8 @@ def _architecture(name: str, rows: pd.DataFrame) -> list[str]:
     flagged, undefined = rows["runs_not_converged"].iloc[0], rows["examples_without_score"].iloc[0]
     if flagged:
         lines.append(f"{'':23}flagged: {flagged} of {rows['runs'].iloc[0]} runs are below the in-sample target")
+    if rows["pretraining_overlap"].iloc[0] != "no":
+        lines.append(f"{'':23}pretrained: held-out images seen before: {rows['pretraining_overlap'].iloc[0]}")
     if undefined:
         lines.append(f"{'':23}{undefined} examples were never held out, or never trained on, and have no score")
     return lines

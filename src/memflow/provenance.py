@@ -17,7 +17,7 @@ from typing import Any
 from memflow.errors import InputError
 from memflow.files import sha256, write_bytes
 
-PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "pyarrow", "matplotlib", "torch", "snakemake")
+LIBRARIES = "numpy pandas scipy scikit-learn pyarrow matplotlib torch torchvision timm pillow snakemake"
 
 
 class ProvenanceError(InputError):
@@ -129,7 +129,7 @@ def _circumstance() -> dict[str, Any]:
         "host": platform.node(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in LIBRARIES.split()},
     }
 
 

@@ -114,8 +114,11 @@ def _findings(results: Results, config: dict[str, Any], dataset: str, families: 
         changes, power = (
             results.table(f"trajectories/{dataset}/{name}/{METHOD}.{kind}.csv") for kind in ("summary", "power")
         )
-        sentences = findings.along_family(numbers[numbers["family"] == title], changes, config["memorised_at"])
-        parts.append({"title": title, "sentences": sentences + findings.of_types(changes, power, config["fdr"])})
+        rows = numbers[numbers["family"] == title]
+        sentences = findings.along_family(rows, changes, config["memorised_at"])
+        if (rows["pretraining_overlap"] == "no").all():
+            sentences += findings.of_types(changes, power, config["fdr"])
+        parts.append({"title": title, "sentences": sentences})
     return parts
 
 

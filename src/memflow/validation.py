@@ -17,6 +17,7 @@ from memflow.errors import InputError
 
 SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 NOISE = ("label_noise", "input_noise")
+TAKEN = {"model", "image_shape", "n_classes", "fuse"}
 USERS_OWN = "module:function"  # title of the form of a user's own architecture
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, where PyYAML has it
 
@@ -78,7 +79,8 @@ def _fill(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
         return [_fill(item, schema.get("items", {}), root) for item in value]
     if "enum" in schema:
         return schema["enum"][schema["enum"].index(value)]
-    return int(value) if schema.get("type") == "integer" else copy.deepcopy(value)  # 8.0 is the integer 8
+    number = {"integer": int, "number": float}.get(str(schema.get("type")))  # 8.0 is the integer 8
+    return number(value) if number else copy.deepcopy(value)
 
 
 def _form_of(value: Any, forms: list[dict[str, Any]]) -> dict[str, Any]:
@@ -91,9 +93,14 @@ def _selector(forms: list[dict[str, Any]]) -> str:
     return next(key for key, entry in forms[0]["properties"].items() if "const" in entry)
 
 
+def is_users_own(model: object) -> bool:
+    """Whether a model is named as ``module:function``."""
+    return isinstance(model, str) and ":" in model
+
+
 def _title(chosen: object) -> object:
     """Title of the form that a value of the selector chooses."""
-    return USERS_OWN if isinstance(chosen, str) and ":" in chosen else chosen
+    return USERS_OWN if is_users_own(chosen) else chosen
 
 
 def _defaults(properties: dict[str, Any], root: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -152,7 +159,8 @@ def _explain_choice(error: ValidationError, key: str) -> str:
         return f"{key}: missing {selector!r}; it must be one of {names}"
     chosen = _title(error.instance.get(selector)) if isinstance(error.instance, dict) else None
     if chosen not in names:
-        return f"{key}.{selector} is {chosen!r}; it must be one of {names}{closest(chosen, names)}"
+        given = error.instance[selector] if isinstance(error.instance, dict) else error.instance
+        return f"{key}.{selector} is {given!r}{closest(chosen, names)}"
     inner = [sub for sub in error.context or [] if sub.schema_path[0] == names.index(chosen)]
     return "; ".join(dict.fromkeys(_explain(sub) for sub in inner))
 
@@ -235,8 +243,8 @@ def _architecture_problems(key: str, entry: dict[str, Any], config: dict[str, An
             f"{key}: missing 'pretrained_sha256', so that every run starts from the same file; sha256sum "
             f"{entry['pretrained']} prints it"
         )
-    if "model" in entry.get("arguments", {}):
-        yield f"{key}.arguments names 'model', which is taken; rename the argument"
+    for name in TAKEN & entry.get("arguments", {}).keys():
+        yield f"{key}.arguments names {name!r}, which is taken; rename the argument"
 
 
 def _seed_problems(config: dict[str, Any], ratio: Fraction) -> Iterator[str]:
@@ -266,7 +274,8 @@ def _family_problems(config: dict[str, Any]) -> Iterator[str]:
                     f"families.{name}.architectures names {member!r}, which is no network and has no size; it is drawn "
                     "beside every family as it is"
                 )
-        trained = [config["architectures"].get(member, {}).get("datasets") for member in family["architectures"]]
+        entries = [config["architectures"].get(member, {}) for member in family["architectures"]]
+        trained = [set(entry.get("datasets", config["datasets"])) for entry in entries]
         if any(datasets != trained[0] for datasets in trained):
             yield f"families.{name}.architectures are not all trained on the same datasets (their key `datasets`)"
         if family["title"] == "reference":
@@ -281,6 +290,9 @@ def _recipe_problems(key: str, recipe: dict[str, Any], block: int) -> Iterator[s
         yield f"{key}.fuse is {recipe['fuse']}; block_size ({block}) must be a multiple of it"
     if recipe["augment"]["crop"] and recipe["augment"]["translate"]:
         yield f"{key}.augment has both crop and translate; they are two forms of a random shift: choose one"
+    late = [milestone for milestone in recipe["schedule"].get("milestones", []) if milestone >= recipe["epochs"]]
+    if late:
+        yield f"{key}.schedule.milestones has {late[0]:g}, but training ends after {recipe['epochs']} epochs"
     warmup, epochs = recipe["schedule"].get("warmup_epochs", 0), recipe["epochs"]
     if warmup >= epochs:
         yield f"{key}.schedule.warmup_epochs is {warmup}; it must be below epochs ({epochs})"

@@ -169,3 +169,9 @@ def test_a_pickle_is_never_read(write, tmp_path):
     with zipfile.ZipFile(tmp_path / "all.npz", "w") as archive:
         archive.write(tmp_path / "train_images.npy", "x.npy")
     refused(options | {"train_images": f"{tmp_path}/all.npz:x"}, "cannot be read as a NumPy array")
+
+
+def test_one_array_for_both_splits_is_refused(write):
+    options = write()
+    same = options | {"test_images": options["train_images"]}
+    refused(same, r"train_images\.npy is named for the training and for the test images")

@@ -252,7 +252,7 @@ def test_a_damaged_unit_is_trained_again(interrupted, undisturbed, dataset_path,
     mark(unit)
     unit.write_bytes(DAMAGES[damage](unit.read_bytes()))
     assert resume(interrupted, dataset_path).read_bytes() == undisturbed.read_bytes()
-    assert f"{unit} is damaged and will be trained again" in caplog.text
+    assert f"{unit} is damaged; its models are trained again" in caplog.text
 
 
 def test_units_of_another_definition_are_not_used(interrupted, dataset_path, tmp_path):

@@ -106,7 +106,7 @@ WRONG = [
     ("require_uniform_device", "yes", ["require_uniform_device is 'yes'", "of type boolean"]),
     ("architectures.mlp.hidden", 8, ["architectures.mlp.hidden is 8", "of type array"]),
     ("recipes.short", None, ["recipes.short is None", "of type object"]),
-    ("architectures.mlp", 3, ["architectures.mlp", "must be one of", "mlp"]),
+    ("architectures.mlp", 3, ["architectures.mlp.model is 3", "allowed:", "mlp"]),
     ("seeds", 1, ["seeds is 1", "at least 2"]),
     ("recipes.short.epochs", 0, ["recipes.short.epochs is 0", "at least 1"]),
     ("recipes.short.learning_rate", 0, ["recipes.short.learning_rate is 0", "above 0"]),
@@ -654,3 +654,47 @@ def test_a_family_holds_networks_only_and_no_reserved_title():
         Study(tiny_config(families=families))
     assert "families.all.architectures names 'neighbour', which is no network" in str(error.value)
     assert "families.all.title is 'reference'" in str(error.value)
+
+
+def test_a_network_of_the_users_own_is_unknown_ground_unless_said_otherwise():
+    said = {"model": "my_nets:build", "recipe": "alone"}
+    for entry, overlap in ((said, "unknown"), (said | {"pretraining_overlap": "no"}, "no")):
+        study = Study(tiny_config(recipes={"alone": {**RECIPE, "fuse": 1}}, architectures={"mine": entry}))
+        assert study.pretraining_overlap("digits", "mine") == overlap
+
+
+def test_whole_numbers_and_decimals_are_the_same_number():
+    one, other = (Study(changed("recipes.short.weight_decay", value)) for value in (0, 0.0))
+    assert specs(one) == specs(other)
+
+
+def test_milestones_that_training_never_reaches_are_refused():
+    schedule = {"shape": "step", "milestones": [1, 200]}
+    with pytest.raises(ConfigError, match=r"schedule\.milestones has 200, but training ends after 2 epochs"):
+        Study(changed("recipes.short.schedule", schedule))
+
+
+def test_members_of_a_family_may_name_the_same_datasets_in_any_order():
+    datasets = {name: {"source": "digits"} for name in ("one", "two")}
+    mlp = {"model": "mlp", "recipe": "short"}
+    small, large = mlp | {"hidden": [2], "datasets": ["two", "one"]}, mlp | {"hidden": [4]}
+    families = {"widths": {"title": "Widths", "architectures": ["small", "large"]}}
+    study = Study(tiny_config(datasets=datasets, architectures={"small": small, "large": large}, families=families))
+    assert list(study.families_on("two")) == ["widths"]
+
+
+def test_only_files_that_are_there_are_watched(tmp_path):
+    for name in ("a.npz", "part-0.parquet", "part-1.parquet", "labels.npy"):
+        (tmp_path / name).touch()
+    arrays = {
+        f"{split}_{kind}": f"{tmp_path}/a.npz:{kind}" for split in ("train", "test") for kind in ("images", "labels")
+    }
+    human = {"kind": "file", "file": str(tmp_path / "labels.npy"), "key": "labels"}
+    datasets = {
+        "arrays": {"source": "arrays", **arrays},
+        "parquet": {"source": "parquet", "train": f"{tmp_path}/part-*.parquet", "test": ["missing.parquet"]},
+        "human": {"source": "cifar10", "label_noise": human},
+    }
+    study = Study(tiny_config(datasets=datasets))
+    found = {name: sorted({path.rpartition("/")[2] for path in study.local_files(name)}) for name in datasets}
+    assert found == {"arrays": ["a.npz"], "parquet": ["part-0.parquet", "part-1.parquet"], "human": ["labels.npy"]}

@@ -162,3 +162,7 @@ def test_images_of_several_sizes_need_a_size(files, tmp_path):
     refused(files, "row 1 has 6x6 pixels, but .* row 0 has 6x5: give `size`")
     train, test, _ = parquet.load(**files, size=4)
     assert train.images.shape[1:] == test.images.shape[1:] == (4, 4, 3)
+
+
+def test_one_file_for_both_splits_is_refused(files):
+    refused(files | {"test": files["train"]}, r"train\.parquet is named for the training and for the test split")

@@ -274,10 +274,12 @@ class Normalised(nn.Module):
         super().__init__()
         self.conv, self.batch = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4)
         self.group, self.layer = nn.GroupNorm(2, 4), nn.LayerNorm(4)
+        self.instance, self.root = nn.InstanceNorm2d(4, affine=True), nn.RMSNorm(4)
         self.scale, self.head = nn.Parameter(torch.ones(4)), nn.Linear(4, n_classes)
 
     def forward(self, images):
-        return self.head(self.scale * self.layer(self.group(self.batch(self.conv(images))).mean(dim=(2, 3))))
+        features = self.instance(self.group(self.batch(self.conv(images)))).square().mean(dim=(2, 3))
+        return self.head(self.scale * self.root(self.layer(features)))
 
 
 def normalised(image_shape, n_classes):
@@ -301,7 +303,7 @@ def test_two_steps_are_those_of_torch_bit_for_bit_with_normalisation_decayed_or_
     images, masks = Images(dataset, dataset.train, recipe["augment"], CPU), half_masks(dataset, seeds)
     sgd._train_epoch(ours, [None for _ in ours.parameters()], images, masks, seeds, recipe, 0, steps=2)
 
-    kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.RMSNorm)
     of_norm = {id(p) for module in theirs.modules() if isinstance(module, kinds) for p in module.parameters()}
     assert len(of_norm) >= 6
     spared = [p for p in theirs.parameters() if id(p) in of_norm]
@@ -390,6 +392,38 @@ def test_dropout_is_the_same_on_repetition_whatever_was_drawn_before(dataset):
         assert array.tobytes() == again[name].tobytes(), name
     other = learn(spec, dataset, half_masks(dataset, ALONE), range(7, 8))
     assert not same(first, other)
+
+
+def half_frozen(image_shape, n_classes):
+    """A first layer that stays as it is, and one that is trained."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(image_shape)), 16), nn.ReLU(), nn.Linear(16, n_classes))
+    for parameter in network[1].parameters():
+        parameter.requires_grad_(False)
+    return network
+
+
+def test_frozen_parameters_stay_as_they_are(dataset):
+    spec, masks = of_users_own(half_frozen), half_masks(dataset, ALONE)
+    network, before = (sgd.initialise(spec, dataset, ALONE) for _ in range(2))
+    images = Images(dataset, dataset.train, spec["recipe"]["augment"], CPU)
+    sgd._train_epoch(network, [None, None], images, masks, ALONE, spec["recipe"], 0, steps=2)
+    assert torch.equal(network[1].weight, before[1].weight)
+    assert not torch.equal(network[3].weight, before[3].weight)
+    assert learn(spec, dataset, masks, ALONE)["parameters"] == 108 * 16 + 16 + 16 * 3 + 3
+
+
+def too_many_classes(image_shape, n_classes):
+    return dropping(image_shape, 2 * n_classes, width=4)
+
+
+def test_a_network_with_another_number_of_outputs_is_refused(dataset):
+    with pytest.raises(InputError, match=r"outputs \[16, 6\] instead of \[batch, 3\] logits"):
+        learn(of_users_own(too_many_classes), dataset, seeds=ALONE)
+
+
+def test_a_network_that_cannot_be_built_is_named_with_its_arguments(dataset):
+    with pytest.raises(InputError, match=r"dropping builds no network for images \(3, 6, 6\), 3 classes and {'depth'"):
+        learn(of_users_own(dropping, depth=3), dataset, seeds=ALONE)
 
 
 def test_dropout_matters(dataset, monkeypatch):

@@ -106,3 +106,9 @@ def test_too_few_images_are_refused_with_class_and_numbers(key, name, part):
         DatasetError, match=f"class {NAMES[few]} has {available} {name} images, fewer than the {available + 1}"
     ):
         choose(**{key: available + 1})
+
+
+def test_a_class_that_is_named_twice_is_refused():
+    numbered = [str(number) for number in range(4)]
+    with pytest.raises(DatasetError, match="names a class twice: 3, 3"):
+        subset.choose(TRAIN, TEST, numbered, {"seed": 0, "classes": [3, "3"]})

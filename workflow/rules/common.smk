@@ -36,6 +36,11 @@ def prepare_spec(wildcards):
     return as_text(study.prepare_spec(wildcards.dataset))
 
 
+def local_files(wildcards):
+    """Files of the user's own that a dataset is made from."""
+    return study.local_files(wildcards.dataset)
+
+
 def block_spec(wildcards):
     planned = os.environ.get("MEMFLOW_PLAN")  # in a cluster job: see onstart
     try:

@@ -4,6 +4,8 @@ localrules:
 
 
 rule prepare:
+    input:
+        local_files,
     output:
         **with_sidecars(
             dataset=f"{RESULTS}/data/{{dataset}}.npz",

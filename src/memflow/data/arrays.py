@@ -43,6 +43,8 @@ def load(
     """
     labels = {name: _labels(name) for name in (train_labels, test_labels)}
     names = label_checks.class_names(labels[train_labels], labels[test_labels], class_names)
+    if train_images == test_images:
+        raise DatasetError(f"{train_images} is named for the training and for the test images")
     train = _split(train_images, labels[train_labels], train_labels)
     test = _split(test_images, labels[test_labels], test_labels)
     return train, test, names

@@ -39,6 +39,8 @@ class Hazards:
         pairs of this kind, split and conflict, which are more than the rows if there are more than :data:`MOST_PAIRS`.
         Where training holds an image several times, each copy is paired with the first, and only the first with other
         images. Exact before near, training before test, then by falling similarity.
+    duplicate_group : int32[n_train]
+        Position of the first training example with the same pixels.
     near_duplicate_group : int32[n_train]
         Position of the first training example that a chain of exact and near duplicates in training connects with this
         one; its own position if it has none.
@@ -49,6 +51,7 @@ class Hazards:
     """
 
     pairs: pd.DataFrame
+    duplicate_group: np.ndarray
     near_duplicate_group: np.ndarray
     conflicting_label: np.ndarray
     in_test: np.ndarray
@@ -96,7 +99,7 @@ def find(train: Split, test: Split, near: float) -> Hazards:
         in_test[i] = True
         near_test.add(*(part[twin[j] != i] for part in (i, j, similarity)))
     pairs = [listing.table() for listing in (exact_train, exact_test, near_train, near_test)]
-    return Hazards(pd.concat(pairs, ignore_index=True), groups, labels.conflict(first), in_test[first])
+    return Hazards(pd.concat(pairs, ignore_index=True), first, groups, labels.conflict(first), in_test[first])
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:

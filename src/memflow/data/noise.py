@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from memflow import rng
-from memflow.data.prepared import DatasetError, Split
+from memflow.data.prepared import DatasetError, Split, channel_moments
 
 CLEAN_KEY = "clean_label"  # array of the official labels in a file of human labels, as CIFAR-10N and -100N call it
 
@@ -29,7 +29,7 @@ def labels(train: Split, n_classes: int, option: dict[str, Any]) -> np.ndarray:
         If the file of labels is not what the option says, or belongs to another dataset.
     """
     if option["kind"] == "file":
-        return from_file(train, n_classes, Path(option["file"]), option["key"])
+        return from_file(train, n_classes, Path(option["file"]).expanduser(), option["key"])
     return KINDS[option["kind"]](train.labels, n_classes, Fraction(option["fraction"]), option["seed"])
 
 
@@ -67,7 +67,8 @@ def from_file(train: Split, n_classes: int, path: Path, key: str) -> np.ndarray:
         Its ``index`` says which of the file's labels are its own.
     n_classes : int
     path : Path
-        ``.npz``, ``.npy`` of a dictionary-free array, or ``.pt`` with a dictionary of arrays (CIFAR-10N's own form).
+        ``.npz``, ``.npy`` of one array (its key is ``labels``), or ``.pt`` with a dictionary of arrays, CIFAR-10N's own
+        form.
     key : str
         Name of the array in the file. If there is also a ``clean_label``, it must hold the dataset's own labels: a file
         in another order is refused.
@@ -124,7 +125,7 @@ def images(train: Split, replaceable: np.ndarray, n_classes: int, option: dict[s
         raise DatasetError(
             f"input_noise wants {wanted} of {n} examples, but label_noise leaves only {len(chosen)}; lower a fraction"
         )
-    mean, std = train.images.mean(axis=(0, 1, 2)), train.images.std(axis=(0, 1, 2))
+    mean, std = channel_moments(train.images)
     shape = train.images.shape[1:]
     pictures, given = train.images.copy(), train.labels.copy()
     for position in chosen:

@@ -63,6 +63,8 @@ def load(
         If a file or column is missing, a label or image is null or wrong, or the class names differ between files.
     """
     shards = [_Shards(_paths(files), image, label) for files in (train, test)]
+    if shared := set(shards[0].paths) & set(shards[1].paths):
+        raise DatasetError(f"{min(shared)} is named for the training and for the test split")
     named = {path: _class_names(path, part) for part in shards for path in part.paths}
     train_labels, test_labels = (_labels(part) for part in shards)
     class_names = labels.class_names(train_labels, test_labels, _agreed(named))

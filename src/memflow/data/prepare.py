@@ -67,7 +67,7 @@ def _examine(dataset: Dataset, near: float) -> tuple[Dataset, pd.DataFrame]:
     log.info("the largest group of duplicates has %d examples", found.largest_group)
     flagged = replace(
         dataset,
-        duplicate_group=prepared.duplicate_groups(train.images),
+        duplicate_group=found.duplicate_group,
         near_duplicate_group=found.near_duplicate_group,
         conflicting_label=found.conflicting_label,
         in_test=found.in_test,

@@ -11,10 +11,11 @@ from memflow.errors import InputError
 from memflow.files import write_npz
 
 # What is known of each training example besides its image, label and index. No model sees it, so it is not in the
-# fingerprint: a better search for duplicates makes no model stale.
+# fingerprint: a better search for duplicates makes no model stale (but those of `subset_unit: group`).
 NOISE = ("label_noise", "input_noise", "original_label")
 DUPLICATES = ("duplicate_group", "near_duplicate_group", "conflicting_label", "in_test")
 FLAGS = NOISE + DUPLICATES
+CHUNK = 4096  # images whose pixels are counted at once
 
 
 class DatasetError(InputError):
@@ -61,11 +62,11 @@ class Dataset:
         The same for images that are exactly or nearly the same, directly or through others
         (:mod:`memflow.data.hazards`).
     conflicting_label : bool[n_train]
-        True where an exact or near duplicate has another label.
+        True where an exact or near duplicate in training had another label, before any label noise.
     in_test : bool[n_train]
         True where the test split has an exact or near duplicate.
     fingerprint : str
-        SHA-256 over splits and class names, all that a model sees; computed, never trusted.
+        SHA-256 over splits and the number of classes, all that a model sees; computed, never trusted.
     """
 
     train: Split
@@ -113,6 +114,21 @@ def duplicate_groups(images: np.ndarray) -> np.ndarray:
     return first[group].astype(np.int32)
 
 
+def channel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel of uint8[n, height, width, c], float64[c] each.
+
+    From exact counts of the 256 levels: a copy of all pixels as float64, as NumPy makes one, would take 10 GB for
+    Tiny-ImageNet.
+    """
+    levels, channels = np.arange(256, dtype=np.float64), range(images.shape[3])
+    counts = np.zeros((len(channels), 256), dtype=np.int64)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in channels]
+    mean = counts @ levels / counts.sum(axis=1)
+    return mean, np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1))
+
+
 def save(dataset: Dataset, path: Path) -> None:
     """Write a prepared dataset, byte for byte the same for the same content."""
     digests = {"fingerprint": dataset.fingerprint, "flags": _digest(_flags(dataset))}
@@ -152,14 +168,14 @@ def load(path: Path) -> Dataset:
 
 
 def _seen(dataset: Dataset) -> dict[str, np.ndarray]:
-    arrays = {"class_names": np.array(dataset.class_names)}
+    arrays = {"n_classes": np.array(dataset.n_classes)}
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_images": split.images, f"{name}_labels": split.labels, f"{name}_index": split.index}
     return arrays
 
 
 def _flags(dataset: Dataset) -> dict[str, np.ndarray]:
-    return {name: getattr(dataset, name) for name in FLAGS}
+    return {"class_names": np.array(dataset.class_names), **{name: getattr(dataset, name) for name in FLAGS}}
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

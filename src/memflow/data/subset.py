@@ -36,6 +36,8 @@ def choose(train: Split, test: Split, class_names: list[str], option: dict[str, 
     labels = list(range(len(class_names)))
     if "classes" in option:
         labels = [_label(str(name), class_names) for name in option["classes"]]
+        if len(set(labels)) < len(labels):
+            raise DatasetError(f"subset.classes names a class twice: {', '.join(map(str, option['classes']))}")
     names, seed = [class_names[label] for label in labels], option["seed"]
     return (
         _part(train, "train", labels, names, option.get("per_class"), seed),

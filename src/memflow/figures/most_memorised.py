@@ -42,7 +42,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     for family, architecture in zip(panels(spec), spec["largest"], strict=True):
         shown = numbers[numbers["family"].fillna("") == family]
         rows[f"{heading(spec, family)}\n{architecture}".lstrip()] = [
-            pictures.row(heading, shown[shown["end"] == end], _caption) for end, heading in ENDS.items()
+            pictures.row(title, shown[shown["end"] == end], _caption) for end, title in ENDS.items()
         ]
     return pictures.figure_of_panels(rows, dataset)
 

@@ -118,7 +118,7 @@ def weights_file(size: str, pretrained: str) -> Path:
     repository = choose(HUB, size, "size")
     if pretrained == "timm":
         return _from_hub(repository)
-    file = Path(pretrained)
+    file = Path(pretrained).expanduser()
     if not file.is_file():
         raise InputError(
             f"there is no file {file} of pretrained weights; give the path of one with the weights of a ViT of size "

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from memflow import rng
-from memflow.data.prepared import Dataset, Split
+from memflow.data.prepared import Dataset, Split, channel_moments
 
 
 class Images:
@@ -24,8 +24,7 @@ class Images:
     """
 
     def __init__(self, dataset: Dataset, split: Split, augment: dict[str, Any], device: torch.device) -> None:
-        mean = dataset.train.images.mean(axis=(0, 1, 2))
-        std = dataset.train.images.std(axis=(0, 1, 2))
+        mean, std = channel_moments(dataset.train.images)
         std[std == 0] = 1
         self.mean, self.std = (torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std))
         self.shift = max(augment["crop"], augment["translate"])
@@ -38,6 +37,7 @@ class Images:
         padded[:, self.shift : self.shift + height, self.shift : self.shift + width] = split.images
         self.padded = torch.from_numpy(padded).to(device)
         self.labels = torch.from_numpy(split.labels).long().to(device)
+        self.n_classes = dataset.n_classes
         self.device = device
 
     def batch(self, index: np.ndarray, draws: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

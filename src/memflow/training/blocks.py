@@ -8,6 +8,7 @@ after its last checkpoint.
 import hashlib
 import logging
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from memflow import provenance, registry, subsets
 from memflow.config import as_text
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
-from memflow.files import sha256, write_npz
+from memflow.files import read_npz, sha256, write_npz
 from memflow.progress import Progress
 from memflow.training import gpus
 from memflow.training.checkpoint import Checkpoint
@@ -55,8 +56,9 @@ def _train_block(spec: dict[str, Any], dataset_path: Path, output: Path, checkpo
     dataset = prepared.load(dataset_path)
     definition = {**spec, "fingerprint": dataset.fingerprint}
     seeds, masks = range(*spec["seeds"]), block_masks(spec, dataset, range(*spec["seeds"]))
-    conditions = {**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]}
-    identity = hashlib.sha256(as_text({**definition, **conditions}).encode()).hexdigest()[:16]
+    hashes = [subsets.mask_hash(mask) for mask in masks]
+    conditions = _conditions(spec)
+    identity = hashlib.sha256(as_text({**definition, **conditions, "masks": hashes}).encode()).hexdigest()[:16]
     partial = output.with_name(f"{output.name}.partial") / identity
     label = " ".join(output.with_suffix("").parts[-4:])
     units = _train_units(spec, dataset, masks, seeds, partial, label, checkpoint_seconds)
@@ -67,9 +69,21 @@ def _train_block(spec: dict[str, Any], dataset_path: Path, output: Path, checkpo
         inputs={dataset_path: sha256(dataset_path)},
         started=started,
         bit_conditions=conditions,
-        details={"masks": [subsets.mask_hash(mask) for mask in masks]},
+        details={"masks": hashes},
     )
     shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _conditions(spec: dict[str, Any]) -> dict[str, Any]:
+    """What besides the definition decides the bits of this block's runs."""
+    conditions = {**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]}
+    network, architecture = spec.get("network", ""), spec["architecture"]
+    if network and network not in registry.FUSED.values():  # built by a library, or by the user with one
+        conditions |= {name: version(name) for name in ("torchvision", "timm")}
+    if "pretrained" in architecture:
+        find = registry.resolve(f"{network.partition(':')[0]}:weights_file")
+        conditions["pretrained_sha256"] = sha256(find(architecture["size"], architecture["pretrained"]))
+    return conditions
 
 
 def _train_units(
@@ -85,7 +99,7 @@ def _train_units(
     learn, fuse = registry.resolve(spec["learner"]), spec["recipe"]["fuse"]
     starts = range(0, len(seeds), fuse)
     paths = [partial / f"seed-{seeds[start]}.npz" for start in starts]
-    kept = {path: unit for path in paths if (unit := _read_unit(path)) is not None}
+    kept = {path: unit for path in paths if (unit := read_npz(path)) is not None}
     progress = Progress(label, len(seeds), kept=len(kept) * fuse)
     units = []
     for start, path in zip(starts, paths, strict=True):
@@ -100,15 +114,3 @@ def _train_units(
             progress.unit_done(fuse, float(unit["accuracy"][:, -1, 0].mean()))
         units.append(kept[path])
     return units
-
-
-def _read_unit(path: Path) -> dict[str, np.ndarray] | None:
-    """A finished unit, or None if there is none or it cannot be read whole (its checksums are the zip file's)."""
-    try:
-        with np.load(path) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        return None
-    except Exception:  # a damaged archive raises many kinds
-        log.warning("%s is damaged and will be trained again", path)
-        return None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memflow.files import write_npz
+from memflow.files import read_npz, write_npz
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +34,10 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """The state that an earlier job reached, or None if there is none or it cannot be read whole."""
-        try:
-            with np.load(self.path) as file:
-                state = {name: file[name] for name in file.files}
+        state = read_npz(self.path)
+        if state:
             log.info("%s: goes on from where an earlier job was stopped", self.path.name)
-            return state
-        except FileNotFoundError:
-            return None
-        except Exception:  # a damaged archive raises many kinds
-            log.warning("%s is damaged; its models are trained from the start", self.path)
-            return None
+        return state
 
     def is_due(self) -> bool:
         """Whether the last state was kept long enough ago."""

@@ -19,7 +19,7 @@ from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
-NORMALISATION = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
 
 
@@ -54,14 +54,14 @@ def learn(
         ``epochs`` int32[E]: the evaluated epochs. ``train_correct``, ``test_correct`` bool[M, E, n]: is the largest
         logit that of the label? ``log_odds`` float16[M, n_train]: ``z_y - logsumexp_{j != y} z_j`` after the last
         epoch. ``losses`` float32[M, E, 3]: mean cross-entropy in-sample, out-of-sample and on the test split. All on
-        images without augmentation. ``parameters`` int64: trainable parameters of one network.
+        images without augmentation. ``parameters`` int64: size of one network, frozen parameters too.
     """
     recipe = spec["recipe"]
     device = prepare_device(recipe["precision"])
     train = Images(dataset, dataset.train, recipe["augment"], device)
     test = Images(dataset, dataset.test, NO_AUGMENTATION, device)
     network = initialise(spec, dataset, seeds).to(device).to(memory_format=torch.channels_last)
-    momentum: list[torch.Tensor | None] = [None for _ in network.parameters()]
+    momentum: list[torch.Tensor | None] = [None for _ in _trained(network)]
     steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
     evaluated = evaluated_epochs(recipe)
     first, records = 0, list[dict[str, np.ndarray]]()
@@ -85,7 +85,13 @@ def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Modul
     networks = []
     for seed in seeds:
         torch.manual_seed(rng.torch_seed("initial weights", (seed,)))
-        networks.append(build(dataset.image_shape, dataset.n_classes, **arguments))
+        try:
+            networks.append(build(dataset.image_shape, dataset.n_classes, **arguments))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{spec['network']} builds no network for images {dataset.image_shape}, {dataset.n_classes} classes "
+                f"and {arguments}: {error}"
+            ) from error
     if len(seeds) == 1:
         return networks[0]
     states = [network.state_dict() for network in networks]
@@ -157,7 +163,7 @@ def _train_epoch(
 ) -> None:
     network.train()
     torch.manual_seed(rng.torch_seed("dropout", (seeds.start, epoch)))
-    parameters = list(network.parameters())
+    parameters = _trained(network)
     decays = _weight_decays(network, recipe)
     batch = recipe["batch_size"]
     order = np.stack([epoch_order(mask, seed, epoch, steps * batch) for mask, seed in zip(masks, seeds, strict=True)])
@@ -167,7 +173,7 @@ def _train_epoch(
         images, labels = train.batch(order[:, now], draws[:, now])
         rate = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
         with autocast(train.device, recipe["precision"]):
-            logits = _by_network(network(images), len(seeds))
+            logits = _by_network(network(images), len(seeds), train.n_classes)
         loss = F.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=recipe["label_smoothing"]
         )
@@ -190,6 +196,11 @@ def _train_epoch(
                 momentum[i] = velocity
 
 
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 def _weight_decays(network: nn.Module, recipe: dict[str, Any]) -> dict[float, list[int]]:
     """Positions of the parameters under each weight decay: normalisation layers may go without."""
     spared = {
@@ -199,14 +210,16 @@ def _weight_decays(network: nn.Module, recipe: dict[str, Any]) -> dict[float, li
         for parameter in module.parameters(recurse=False)
     }
     decays: dict[float, list[int]] = {}
-    for i, parameter in enumerate(network.parameters()):
+    for i, parameter in enumerate(_trained(network)):
         decays.setdefault(0.0 if id(parameter) in spared else recipe["weight_decay"], []).append(i)
     return decays
 
 
-def _by_network(logits: torch.Tensor, fuse: int) -> torch.Tensor:
+def _by_network(logits: torch.Tensor, fuse: int, n_classes: int) -> torch.Tensor:
     """Logits as [batch, M, classes]; an architecture that knows no fusing gives [batch, classes]."""
-    return logits.view(len(logits), fuse, -1)
+    if logits.shape[1:] != (fuse, n_classes) and (fuse, *logits.shape[1:]) != (1, n_classes):
+        raise InputError(f"the network gives outputs {list(logits.shape)} instead of [batch, {n_classes}] logits")
+    return logits.reshape(len(logits), fuse, n_classes)
 
 
 @torch.inference_mode()
@@ -236,7 +249,7 @@ def _logits(network: nn.Module, images: Images, fuse: int, precision: str) -> to
         for start in range(0, len(images.labels), size):
             batch = images.plain(slice(start, start + size)).repeat(1, fuse, 1, 1)
             logits = network(batch.contiguous(memory_format=torch.channels_last))
-            parts.append(_by_network(logits.float(), fuse))
+            parts.append(_by_network(logits.float(), fuse, images.n_classes))
     return torch.cat(parts).transpose(0, 1)
 
 
