@@ -17,7 +17,14 @@ from memflow.config import short_hash
 from memflow.errors import InputError
 
 TABLE = Path("profiles/costs.csv")
-FREE = ("code", "method", "design", "subset_unit")  # entries of a spec that training time does not depend on
+FREE = (
+    "code",
+    "method",
+    "design",
+    "subset_unit",
+    "near_duplicates",
+    "duplicates",
+)  # entries of a spec that training time does not depend on
 TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
 SHORTEST_MINUTES, SMALLEST_MB = 10, 2000
 UNKNOWN_MINUTES, UNKNOWN_MEMORY_MB = 120, 4000  # where nothing was measured

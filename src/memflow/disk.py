@@ -2,6 +2,7 @@
 
 import math
 
+DIGEST = 64 * 4  # bytes of a SHA-256 as text
 MEMBER = 230  # bytes of one array in an .npz besides its values
 STATISTICS = 15_000  # bytes of the statistics and sidecars beside a score table
 SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 were measured (K = 100 to 2,000)
@@ -10,7 +11,7 @@ SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 we
 def data_bytes(n_train: int, n_test: int, pixels: int) -> int:
     """A prepared dataset; see :func:`memflow.data.prepared.save`. ``pixels`` are those of one image, times channels."""
     images, labels_and_index, flags = pixels, 2 * 4, 4 * 1 + 3 * 4
-    return (n_train + n_test) * (images + labels_and_index) + n_train * flags + 15 * MEMBER
+    return (n_train + n_test) * (images + labels_and_index) + n_train * flags + 17 * MEMBER + 2 * DIGEST
 
 
 def block_bytes(runs: int, epochs: int, n_train: int, n_test: int, network: bool) -> int:

@@ -57,7 +57,10 @@ def counts_of(images, seeds):
     correct, masks = outcomes(images, seeds)
     outcome = {"epochs": np.array([1], dtype=np.int32), "train_correct": correct, "test_correct": correct[:, :, :1]}
     index = np.arange(len(labels), dtype=np.int32)
-    identity = {"index": index, "label": labels, "duplicate_group": index, "label_noise": flipped}
+    nothing = np.zeros(len(labels), dtype=bool)
+    identity = {"index": index, "label": labels, "label_noise": flipped, "input_noise": nothing}
+    identity |= {"duplicate_group": index, "near_duplicate_group": index}
+    identity |= {"conflicting_label": nothing, "in_test": nothing}
     counted = counts.count(pack(outcome, masks), masks, 1, subsets.group_size("balanced", RATIO), first_group=0)
     converged = np.ones(len(masks), dtype=bool)
     return Counts(**counted | {"parameters": 0}, **identity, converged=converged, group_size=10)

@@ -136,9 +136,12 @@ def test_every_curve_of_mean_memorisation_has_its_interval(drawn):
             assert to_hex(band.get_facecolor()[0]) == to_hex(line.get_color())
 
 
-def test_values_are_on_logarithmic_axes_and_accuracies_on_linear_ones(drawn):
+def test_values_are_on_logarithmic_axes_where_groups_are_apart_and_else_from_zero(drawn, groups):
     _, figure = drawn("mean_memorisation")
-    for row, scale in zip(grid(figure), ("log", "log", "linear"), strict=True):
+    values = "log" if groups is NOISY else "linear"
+    if groups is not NOISY:
+        assert [row[0].get_ylim()[0] for row in grid(figure)[:2]] == [0, 0]
+    for row, scale in zip(grid(figure), (values, values, "linear"), strict=True):
         for axes in row:
             lines = [line.get_ydata() for line in axes.lines if len(line.get_ydata())]
             assert axes.get_yscale() == scale

@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_weights():
 
 
 def test_an_unknown_size_is_refused_with_the_valid_ones():
-    with pytest.raises(ValueError, match="size is '16'; it must be one of 'small', 'medium', 'large', '19'"):
+    with pytest.raises(ValueError, match="size is '16'; it must be one of 'small', 'medium', 'large', 19"):
         build((3, 32, 32), 10, size="16")
 
 

@@ -6,7 +6,8 @@ import re
 import pytest
 
 REPORT = "results/tiny/report/report.html"
-FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "trajectories", "trajectory_examples"]
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "hazards"]
+FIGURES += ["trajectories", "trajectory_examples"]
 
 
 def test_a_finished_study_has_a_page_with_its_figures_and_findings(finished):

@@ -72,7 +72,7 @@ def test_a_study_without_families_has_no_trajectories(clone):
     assert clone.planned(study="studies/variant.yaml") == OF_SCORES
     shutil.rmtree(clone.root / RESULTS)
     planned = clone.planned(study="studies/variant.yaml")
-    assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3} | OF_SCORES
+    assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3, "hazards": 1} | OF_SCORES
 
 
 def test_an_edited_estimator_makes_scores_and_their_figures_stale_and_no_training(clone):
@@ -108,7 +108,7 @@ def test_a_comment_or_docstring_makes_nothing_stale(clone):
 
 
 def test_an_edited_training_loop_makes_the_networks_stale_and_no_reference(clone):
-    clone.edit("src/memflow/training/sgd.py", "/ batch\n", "/ (batch + 0)\n")
+    clone.edit("src/memflow/training/sgd.py", "loss / batch, ", "loss / (batch + 0), ")
     assert clone.planned() == {"train": 4, "count": 2, "score": 2, "classify": 1} | FIGURES
 
 
@@ -119,7 +119,7 @@ def test_an_edited_figure_makes_only_that_figure_stale(clone):
 
 def test_edited_picture_grids_make_only_the_figures_with_pictures_stale(clone):
     clone.edit("src/memflow/figures/pictures.py", "CAPTION_SIZE = 5", "CAPTION_SIZE = 6")
-    assert clone.planned() == {"most_memorised": 1} | OF_TRAJECTORIES
+    assert clone.planned() == {"most_memorised": 1, "hazards": 1} | OF_TRAJECTORIES
 
 
 def test_an_edited_figure_script_makes_only_that_figure_stale(clone):

@@ -18,7 +18,7 @@ ROWS = {
     "Accuracy": ("acc_in", "acc_out"),
 }
 LINES = {"memorisation": "-", "memorised": "-", "acc_in": "-", "acc_out": ":"}
-LOGARITHMIC = ("Mean memorisation", "Memorised (%)")  # flipped labels would flatten the clean ones' curves
+LOGARITHMIC = ("Mean memorisation", "Memorised (%)")  # where flipped labels would flatten the clean ones' curves
 ACCURACIES = {"acc_in": "in-sample", "acc_out": "out-of-sample"}
 
 
@@ -41,12 +41,14 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     for row, (label, quantities) in enumerate(ROWS.items()):
         shown = numbers[numbers["quantity"].isin(quantities)]
         lowest = shown["value"].min()
-        floor = 0.7 * lowest if label in LOGARITHMIC and lowest > 0 else None
+        floor = 0.7 * lowest if label in LOGARITHMIC and len(groups) > 1 and lowest > 0 else None
         for axis, family in zip(axes[row], families, strict=True):
             for (quantity, group), chosen in shown.groupby(["quantity", "examples"], sort=False):
                 _draw_curve(axis, chosen, family, LINES[str(quantity)], style.COLOURS[str(group)], floor)
             if floor is not None:
                 _logarithmic(axis, floor, 1.4 * shown["value"].max())
+            elif label in LOGARITHMIC and shown["low"].min() >= 0:
+                axis.set_ylim(0, 1.1 * shown["high"].max())
         axes[row, 0].set_ylabel(label)
     for column, family in enumerate(families):
         axes[0, column].set_title(titles[column])
