@@ -171,9 +171,14 @@ class Study:
                 "pretraining_overlap": {name: self.pretraining_overlap(dataset, name) for name in self.drawn(dataset)},
                 "references": [name for name in self.architectures_on(dataset) if name in self.references],
                 "memorised_at": self.config["memorised_at"],
-                "near_duplicates": self.datasets[dataset]["near_duplicates"],
             }
         )
+
+    def hazards_spec(self, dataset: str) -> Spec:
+        """What determines the figure of a dataset's hazards, besides the dataset."""
+        near = self.datasets[dataset]["near_duplicates"]
+        script = "workflow/scripts/hazards.py"
+        return _with_code({"stage": "figures", "script": script, "dataset": dataset, "near_duplicates": near})
 
     def report_spec(self, figures: Mapping[str, list[str]]) -> Spec:
         """What determines the report, besides tables and figures; ``figures`` has names by dataset."""

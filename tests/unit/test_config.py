@@ -57,6 +57,7 @@ def specs(study):
             found["trajectories", dataset, family] = study.trajectories_spec(dataset, family)
         found["prepare", dataset] = study.prepare_spec(dataset)
         found["figure", dataset] = study.figure_spec("mean_memorisation", dataset)
+        found["hazards", dataset] = study.hazards_spec(dataset)
         for name in study.architectures:
             found["scores", dataset, name] = study.scores_spec(dataset, name)
             found["runs", dataset, name] = study.runs_spec(dataset, name, "one-hot")

@@ -102,6 +102,10 @@ def figure_spec(figure):
     return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
 
 
+def hazards_spec(wildcards):
+    return as_text(study.hazards_spec(wildcards.dataset))
+
+
 def drawn(kind, architectures=study.drawn):
     """Files of one kind of the scores, one for each architecture in a figure."""
     path = f"{RESULTS}/scores/{{dataset}}/{{architecture}}/one-hot.{kind}"

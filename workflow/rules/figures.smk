@@ -96,7 +96,7 @@ rule hazards:
     conda:
         ENVIRONMENT
     params:
-        spec=figure_spec("hazards"),
+        spec=hazards_spec,
     shell:
         "python workflow/scripts/hazards.py --spec {params.spec:q} --pairs {input.pairs:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
