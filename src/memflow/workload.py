@@ -1,6 +1,5 @@
 """How many images a recipe goes through, without torch."""
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -31,11 +30,22 @@ class Workload:
 
 
 def of(recipe: dict[str, Any], ratio: Fraction, n_train: int, n_test: int) -> Workload:
-    """The workload of a recipe with epochs; steps as in :func:`memflow.training.sgd.steps_per_epoch`."""
-    steps = int(ratio * n_train) // recipe["batch_size"]
+    """The workload of a recipe with epochs."""
+    steps = full_batches(recipe, ratio, n_train)
     return Workload(recipe["epochs"], steps, recipe["batch_size"], evaluations(recipe), n_train + n_test)
 
 
+def full_batches(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
+    """Full batches in one epoch of a subset of n training examples."""
+    return int(ratio * n) // recipe["batch_size"]
+
+
+def evaluated_epochs(recipe: dict[str, Any]) -> list[int]:
+    """Epochs after which every example is evaluated, counted from 1; the last one always is."""
+    every, epochs = recipe["evaluate_every"], recipe["epochs"]
+    return sorted({*range(every, epochs + 1, every), epochs})
+
+
 def evaluations(recipe: dict[str, Any]) -> int:
-    """How often a recipe evaluates every example, as :func:`memflow.training.sgd.evaluated_epochs`."""
-    return math.ceil(recipe["epochs"] / recipe["evaluate_every"]) if "epochs" in recipe else 1
+    """How often a recipe evaluates every example; one without epochs does it once."""
+    return len(evaluated_epochs(recipe)) if "epochs" in recipe else 1

@@ -5,7 +5,6 @@ A copy left in training hides memorisation: a network that never saw an example 
 so that neither brightness nor contrast matters. No pair is missed.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -79,8 +78,9 @@ def find(train: Split, test: Split, near: float) -> Hazards:
     """
     if not 0 < near < 1:
         raise ValueError(f"near is {near}; a correlation between 0 and 1 is needed")
-    first = duplicate_groups(train.images)
-    copies, twin = np.flatnonzero(first != np.arange(len(first))), _twins(train.images, test.images)
+    first, same = np.split(duplicate_groups(train.images, test.images), [len(train)])
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    twin = np.where(same < len(train), same, -1)  # of each test image, the first in training
     twins = np.flatnonzero(twin >= 0)
     exact_train, exact_test = _Pairs("exact", train, "train", train), _Pairs("exact", train, "test", test)
     exact_train.add(first[copies], copies, np.ones(len(copies)))
@@ -187,18 +187,6 @@ def _chunks(n: int, pixels: int) -> Iterator[slice]:
     """Slices of n images that hold :data:`CHUNK` pixels each."""
     size = max(1, CHUNK // pixels)
     return (slice(start, start + size) for start in range(0, n, size))
-
-
-def _twins(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Position of the first training image with the same pixels as each test image, or -1, int64[n_test]."""
-    position: dict[bytes, int] = {}
-    for number, image in enumerate(train):
-        position.setdefault(_digest(image), number)
-    return np.array([position.get(_digest(image), -1) for image in test], dtype=np.int64)
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
 
 
 def _joined(groups: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

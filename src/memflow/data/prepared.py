@@ -107,9 +107,12 @@ class Dataset:
         return channels, height, width
 
 
-def duplicate_groups(images: np.ndarray) -> np.ndarray:
-    """Position of the first image with exactly the same pixels, int32[n], for images uint8[n, ...]."""
-    digests = np.array([hashlib.sha256(image.tobytes()).digest() for image in images], dtype="S32")
+def duplicate_groups(*images: np.ndarray) -> np.ndarray:
+    """Position of the first image with exactly the same pixels, int32[n], for images uint8[n, ...].
+
+    Several arrays of images are taken as one, the first one's images first.
+    """
+    digests = np.array([hashlib.sha256(image.tobytes()).digest() for part in images for image in part], dtype="S32")
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
     return first[group].astype(np.int32)
 

@@ -17,6 +17,7 @@ from memflow.training import schedules
 from memflow.training.batches import Images, epoch_order
 from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
+from memflow.workload import evaluated_epochs, full_batches
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
 NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -102,19 +103,13 @@ def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Modul
 
 def steps_per_epoch(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
     """Full batches in one epoch: the same for every run, though subset sizes differ by a few examples."""
-    size = int(ratio * n)
-    if size < recipe["batch_size"]:
+    steps = full_batches(recipe, ratio, n)
+    if not steps:
         raise InputError(
-            f"recipe.batch_size is {recipe['batch_size']}, but a subset has only {size} of the {n} training examples; "
-            "only full batches are used: choose a smaller one"
+            f"recipe.batch_size is {recipe['batch_size']}, but a subset has only {int(ratio * n)} of the {n} training "
+            "examples; only full batches are used: choose a smaller one"
         )
-    return size // recipe["batch_size"]
-
-
-def evaluated_epochs(recipe: dict[str, Any]) -> list[int]:
-    """Epochs after which every example is evaluated, counted from 1; the last one always is."""
-    every, epochs = recipe["evaluate_every"], recipe["epochs"]
-    return sorted({*range(every, epochs + 1, every), epochs})
+    return steps
 
 
 def _state(
