@@ -301,7 +301,9 @@ def test_two_steps_are_those_of_torch_bit_for_bit_with_normalisation_decayed_or_
     recipe, seeds = spec["recipe"], range(4, 5)
     ours, theirs = (sgd.initialise(spec, dataset, seeds) for _ in range(2))
     images, masks = Images(dataset, dataset.train, recipe["augment"], CPU), half_masks(dataset, seeds)
-    sgd._train_epoch(ours, [None for _ in ours.parameters()], images, masks, seeds, recipe, 0, steps=2)
+    sgd._train_epoch(
+        ours, [None for _ in ours.parameters()], images, masks, seeds, recipe, 0, 2, sgd.cross_entropy(0.0)
+    )
 
     kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.RMSNorm)
     of_norm = {id(p) for module in theirs.modules() if isinstance(module, kinds) for p in module.parameters()}
@@ -406,7 +408,7 @@ def test_frozen_parameters_stay_as_they_are(dataset):
     spec, masks = of_users_own(half_frozen), half_masks(dataset, ALONE)
     network, before = (sgd.initialise(spec, dataset, ALONE) for _ in range(2))
     images = Images(dataset, dataset.train, spec["recipe"]["augment"], CPU)
-    sgd._train_epoch(network, [None, None], images, masks, ALONE, spec["recipe"], 0, steps=2)
+    sgd._train_epoch(network, [None, None], images, masks, ALONE, spec["recipe"], 0, 2, sgd.cross_entropy(0.0))
     assert torch.equal(network[1].weight, before[1].weight)
     assert not torch.equal(network[3].weight, before[3].weight)
     assert learn(spec, dataset, masks, ALONE)["parameters"] == 108 * 16 + 16 + 16 * 3 + 3

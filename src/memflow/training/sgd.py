@@ -1,8 +1,8 @@
 """The learner for networks: SGD with Nesterov momentum over M seeds side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.optim.sgd import sgd  # the class torch.optim.SGD wraps this function
 from memflow import registry, rng
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
-from memflow.training import schedules
+from memflow.training import schedules, weights
 from memflow.training.batches import Images, epoch_order
 from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
@@ -24,6 +24,27 @@ NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.
 NO_AUGMENTATION = {"crop": 0, "translate": 0, "flip": False}
 
 
+class Loss(Protocol):
+    """What a training step minimises."""
+
+    def __call__(
+        self, logits: torch.Tensor, labels: torch.Tensor, images: torch.Tensor, index: np.ndarray
+    ) -> torch.Tensor:
+        """The sum over a batch: logits float32[batch, M, classes], labels int64[batch, M], the images that gave the
+        logits, float32[batch, M * channels, height, width], and their positions int64[M, batch]."""
+        ...
+
+
+class Tracker(Protocol):
+    """What watches a training, example by example; see :mod:`memflow.training.tracking`."""
+
+    def batch(self, index: np.ndarray, logits: torch.Tensor, labels: torch.Tensor) -> None: ...
+    def epoch_done(self, epoch: int, network: nn.Module, train: Images) -> None: ...
+    def state(self) -> State: ...
+    def restore(self, state: State) -> None: ...
+    def outcome(self, network: nn.Module, train: Images) -> dict[str, np.ndarray]: ...
+
+
 def learn(
     spec: dict[str, Any],
     dataset: Dataset,
@@ -31,6 +52,22 @@ def learn(
     seeds: range,
     report: Callable[[float], None],
     checkpoint: Checkpoint | None = None,
+    keep: Collection[int] = (),
+) -> dict[str, np.ndarray]:
+    """Train one network per seed on its subset and its labels; see :func:`fit`."""
+    return fit(spec, dataset, masks, seeds, report, checkpoint, keep)
+
+
+def fit(
+    spec: dict[str, Any],
+    dataset: Dataset,
+    masks: np.ndarray,
+    seeds: range,
+    report: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
+    keep: Collection[int] = (),
+    loss_on: Callable[[Images], Loss] | None = None,
+    tracker: Tracker | None = None,
 ) -> dict[str, np.ndarray]:
     """Train one network per seed on its subset and record, for every example, whether it got it right.
 
@@ -48,6 +85,11 @@ def learn(
         Called after each epoch with the share of the training that is done.
     checkpoint : Checkpoint, optional
         Where an earlier job may have left off, and where this one keeps what it has reached.
+    keep : collection of int
+        Epochs after which the weights are kept.
+    loss_on : callable, optional
+        Makes the loss for the training images; cross-entropy with the labels without.
+    tracker : Tracker, optional
 
     Returns
     -------
@@ -55,28 +97,35 @@ def learn(
         ``epochs`` int32[E]: the evaluated epochs. ``train_correct``, ``test_correct`` bool[M, E, n]: is the largest
         logit that of the label? ``log_odds`` float16[M, n_train]: ``z_y - logsumexp_{j != y} z_j`` after the last
         epoch. ``losses`` float32[M, E, 3]: mean cross-entropy in-sample, out-of-sample and on the test split. All on
-        images without augmentation. ``parameters`` int64: size of one network, frozen parameters too.
+        images without augmentation. ``parameters`` int64: size of one network, frozen parameters too. Weights that are
+        kept, each [M, ...], named by :func:`memflow.training.weights.named`. What the tracker tells.
     """
     recipe = spec["recipe"]
     device = prepare_device(recipe["precision"])
     train = Images(dataset, dataset.train, recipe["augment"], device)
     test = Images(dataset, dataset.test, NO_AUGMENTATION, device)
+    loss = loss_on(train) if loss_on else cross_entropy(recipe["label_smoothing"])
     network = initialise(spec, dataset, seeds).to(device).to(memory_format=torch.channels_last)
     momentum: list[torch.Tensor | None] = [None for _ in _trained(network)]
     steps = steps_per_epoch(recipe, Fraction(spec["ratio"]), len(dataset.train))
     evaluated = evaluated_epochs(recipe)
-    first, records = 0, list[dict[str, np.ndarray]]()
+    first, records, kept = 0, list[dict[str, np.ndarray]](), dict[str, np.ndarray]()
     if checkpoint and (state := checkpoint.load()):
-        first, records = _restore(state, network, momentum, device)
+        first, records, kept = _restore(state, network, momentum, device, tracker)
     for epoch in range(first, recipe["epochs"]):
-        _train_epoch(network, momentum, train, masks, seeds, recipe, epoch, steps)
+        _train_epoch(network, momentum, train, masks, seeds, recipe, epoch, steps, loss, tracker)
+        if tracker:
+            tracker.epoch_done(epoch + 1, network, train)
         if epoch + 1 in evaluated:
             records.append(_evaluate(network, train, test, masks, recipe))
+        if epoch + 1 in keep:
+            kept |= weights.named(epoch + 1, weights.of(network, len(seeds)))
         if checkpoint and checkpoint.is_due():
-            checkpoint.save(_state(epoch + 1, records, network, momentum))
+            checkpoint.save(_state(epoch + 1, records, kept, network, momentum, tracker))
         report((epoch + 1) / recipe["epochs"])
     parameters = sum(parameter.numel() for parameter in network.parameters()) // len(seeds)
-    return {**_stack(evaluated, records), "parameters": np.array(parameters)}
+    told = tracker.outcome(network, train) if tracker else {}
+    return {**_stack(evaluated, records), "parameters": np.array(parameters), **kept, **told}
 
 
 def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Module:
@@ -112,21 +161,42 @@ def steps_per_epoch(recipe: dict[str, Any], ratio: Fraction, n: int) -> int:
     return steps
 
 
+def cross_entropy(label_smoothing: float) -> Loss:
+    """The loss of a network that learns from labels only."""
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor, images: torch.Tensor, index: np.ndarray) -> torch.Tensor:
+        flat = logits.flatten(0, 1), labels.flatten()
+        return F.cross_entropy(*flat, reduction="sum", label_smoothing=label_smoothing)
+
+    return loss
+
+
 def _state(
-    epochs: int, records: list[dict[str, np.ndarray]], network: nn.Module, momentum: list[torch.Tensor | None]
+    epochs: int,
+    records: list[dict[str, np.ndarray]],
+    kept: dict[str, np.ndarray],
+    network: nn.Module,
+    momentum: list[torch.Tensor | None],
+    tracker: Tracker | None,
 ) -> State:
     """All that decides the rest of the training, as named arrays."""
     state = {"epochs": np.array(epochs)}
+    state |= {f"kept {name}": array for name, array in kept.items()}
+    state |= {f"tracked {name}": array for name, array in (tracker.state() if tracker else {}).items()}
     state |= {f"network {name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     state |= {f"momentum {i}": tensor.cpu().numpy() for i, tensor in enumerate(momentum) if tensor is not None}
     return state | {f"record {i} {name}": array for i, record in enumerate(records) for name, array in record.items()}
 
 
 def _restore(
-    state: State, network: nn.Module, momentum: list[torch.Tensor | None], device: torch.device
-) -> tuple[int, list[dict[str, np.ndarray]]]:
-    """Put a state into network and momentum; the epochs already trained, and their records."""
-    parts: dict[str, dict[str, np.ndarray]] = {"network": {}, "momentum": {}, "record": {}}
+    state: State,
+    network: nn.Module,
+    momentum: list[torch.Tensor | None],
+    device: torch.device,
+    tracker: Tracker | None,
+) -> tuple[int, list[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    """Put a state into network, momentum and tracker; the epochs already trained, their records, and kept weights."""
+    parts: dict[str, dict[str, np.ndarray]] = {"network": {}, "momentum": {}, "record": {}, "kept": {}, "tracked": {}}
     for name, array in state.items():
         kind, _, rest = name.partition(" ")
         if kind in parts:
@@ -138,7 +208,9 @@ def _restore(
     for name, array in parts["record"].items():
         i, _, rest = name.partition(" ")
         records.setdefault(int(i), {})[rest] = array
-    return int(state["epochs"]), [records[i] for i in sorted(records)]
+    if tracker:
+        tracker.restore(parts["tracked"])
+    return int(state["epochs"]), [records[i] for i in sorted(records)], parts["kept"]
 
 
 def _side_by_side(tensors: list[torch.Tensor]) -> torch.Tensor:
@@ -155,6 +227,8 @@ def _train_epoch(
     recipe: dict[str, Any],
     epoch: int,
     steps: int,
+    loss: Loss,
+    tracker: Tracker | None = None,
 ) -> None:
     network.train()
     torch.manual_seed(rng.torch_seed("dropout", (seeds.start, epoch)))
@@ -168,11 +242,10 @@ def _train_epoch(
         images, labels = train.batch(order[:, now], draws[:, now])
         rate = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
         with autocast(train.device, recipe["precision"]):
-            logits = _by_network(network(images), len(seeds), train.n_classes)
-        loss = F.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=recipe["label_smoothing"]
-        )
-        gradients = torch.autograd.grad(loss / batch, parameters)
+            logits = _by_network(network(images), len(seeds), train.n_classes).float()
+        gradients = torch.autograd.grad(loss(logits, labels, images, order[:, now]) / batch, parameters)
+        if tracker:
+            tracker.batch(order[:, now], logits, labels)
         for weight_decay, members in decays.items():
             velocities = [momentum[i] for i in members]
             with torch.no_grad():
