@@ -125,7 +125,12 @@ def halves_table(merged: Counts, confidence: float) -> pd.DataFrame:
 
 
 def reliability(merged: Counts) -> dict[str, float | None]:
-    """Split-half reliability of the scores: the correlation of two halves of the groups (even and odd).
+    """Split-half reliability of the scores from the even and the odd groups: see :func:`split_half`."""
+    return split_half(*(half.scores() for half in merged.halves()))
+
+
+def split_half(even: np.ndarray, odd: np.ndarray) -> dict[str, float | None]:
+    """Reliability of a measure from its values float[n] in two halves of the runs.
 
     Returns
     -------
@@ -133,9 +138,8 @@ def reliability(merged: Counts) -> dict[str, float | None]:
         ``split_half`` (Pearson) and ``reliability`` (stepped up to all runs by Spearman and Brown, ``2r / (1 + r)``);
         None where a half has no variance, the second also where the halves disagree (r ≤ 0).
     """
-    even, odd = (half.scores() for half in merged.halves())
     both = np.isfinite(even) & np.isfinite(odd)
-    if both.sum() < 2 or even[both].std() == 0 or odd[both].std() == 0:
+    if both.sum() < 2 or np.ptp(even[both]) == 0 or np.ptp(odd[both]) == 0:  # rounding can give equals a deviation
         return {"split_half": None, "reliability": None}
     r = float(np.corrcoef(even[both], odd[both])[0, 1])
     return {"split_half": r, "reliability": 2 * r / (1 + r) if r > 0 else None}
