@@ -383,23 +383,19 @@ def _compared(
 ) -> tuple[Callable[[Used], list[tuple[np.ndarray, np.ndarray]]], tuple[int, ...]]:
     """Pairs of values and scores from independent runs, of which the correlations are averaged, and their samples.
 
-    The samples are the score's groups and those of the measure. For a measure that shares the score's runs they are the
-    score's even groups, its odd groups, and those of the measure that it does not share.
+    The samples are the score's groups and those of the measure that it does not share with the score.
     """
     values = _remembered(measure.value)
     if not measure.shares_runs:
         return lambda used: [(values(used[1:]), scores(used[:1]))], (groups, *measure.units)
 
-    def crossed(used: Used) -> list[tuple[np.ndarray, np.ndarray]]:
-        halves = np.zeros((2, groups), dtype=bool)
-        halves[0, 0::2], halves[1, 1::2] = used[:2]
-        pairs = []
-        for odd in (0, 1):
-            others = [of & half for of, half in zip(used[2:], _parity(measure.units[1:], odd), strict=True)]
-            pairs.append((values([halves[odd], *others]), scores([halves[1 - odd]])))
-        return pairs
+    parities = [_parity(measure.units, odd) for odd in (0, 1)]
 
-    return crossed, (-(-groups // 2), groups // 2, *measure.units[1:])
+    def crossed(used: Used) -> list[tuple[np.ndarray, np.ndarray]]:
+        even, odd = ([of & half for of, half in zip(used, halves, strict=True)] for halves in parities)
+        return [(values(even), scores(odd[:1])), (values(odd), scores(even[:1]))]
+
+    return crossed, measure.units
 
 
 def _correlations(

@@ -41,8 +41,9 @@ def interval(statistic: Callable[[Used], np.ndarray], units: Sequence[int], conf
     """Interval of a statistic of several independent samples, such as the score's groups and a proxy's runs.
 
     Estimate ± t × root of the summed squares of the samples' delete-one jackknife errors, with the degrees of freedom
-    of the smallest sample. Not by bootstrap: resampled runs hold copies, which are as good as fewer runs, so that every
-    replicate of a correlation is lower than the estimate and the percentile interval lies too low.
+    of the smallest sample: on the wide side (in simulations of correlations with 10 groups and 10 runs, .97 to .99 at
+    0.95). Not by bootstrap: resampled runs hold copies, which are worth fewer runs, so that a correlation's replicates
+    lie below the estimate on the whole, and the percentile interval is too low.
 
     Parameters
     ----------
