@@ -14,6 +14,8 @@ include: "workflow/rules/runs.smk"
 include: "workflow/rules/counts.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/trajectories.smk"
+include: "workflow/rules/distillation.smk"
+include: "workflow/rules/proxies.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -33,4 +35,6 @@ rule all:
         figures=all_figures(),
         scores=all_scores(),
         trajectories=all_trajectories(),
+        distillation=all_distillation(),
+        proxies=all_proxies(),
         report=f"{RESULTS}/report/report.html",

@@ -17,7 +17,7 @@ A study is one config file. Snakemake runs it:
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
 Verbs for you: config, plan, status, summary, show. Verbs that the rules call, each making one output from its inputs:
-prepare, train, count, score, classify, report. `memflow VERB --help` explains each.
+prepare, train, count, score, classify, distil, proxies, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -97,11 +97,21 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint-minutes", type=float, default=10, metavar="M",
         help="keep what a unit that takes long has reached after every so many minutes; default: 10",
     )  # fmt: skip
+    verb.add_argument(
+        "--teachers", type=Path, nargs="*", default=[], help="weights of the networks that students learn from (.npz)"
+    )
+    verb.add_argument(
+        "--keep-weights", type=_epochs, default=[], metavar="EPOCHS",
+        help="epochs, such as 50,100, after which weights are kept, in <output>.weights.npz; or none",
+    )  # fmt: skip
 
     verb = _rule_verb(verbs, "count", _count, "merge blocks into counts; refuses a block that does not belong")
     verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
     verb.add_argument("--blocks", type=Path, nargs="+", required=True, help="block files, in the order of their seeds")
     verb.add_argument("--output", type=Path, required=True, help="counts file to write (.npz)")
+    verb.add_argument(
+        "--teachers", type=Path, nargs="*", default=[], help="sidecars of the weights that students learnt from"
+    )
 
     verb = _rule_verb(verbs, "score", _score, "turn counts into score tables and statistics with intervals")
     verb.add_argument("--counts", type=Path, required=True, help="counts file")
@@ -109,6 +119,24 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _rule_verb(verbs, "classify", _classify, "tell how every example's score changes along a family of sizes")
     verb.add_argument("--counts", type=Path, nargs="+", required=True, help="counts files, smallest size first")
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "distil", _distil, "tell how learning from a teacher changes the students' scores")
+    verb.add_argument(
+        "--counts", type=Path, nargs="+", required=True, help="one-hot counts of a family, smallest first"
+    )
+    verb.add_argument("--distilled", type=Path, nargs="+", required=True, help="counts of its students, smallest first")
+    verb.add_argument(
+        "--teacher", type=Path, nargs="*", default=[], help="one-hot counts of the teacher, if it has any"
+    )
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "proxies", _proxies, "merge what tracked runs tell of every example, and compare it")
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--blocks", type=Path, nargs="+", required=True, help="blocks of runs on the whole training set")
+    verb.add_argument(
+        "--counts", type=Path, nargs="+", required=True, help="one-hot counts, at the study's ratio first"
+    )
     verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
 
     verb = _rule_verb(verbs, "report", _report, "write the report of a finished study, one HTML file")
@@ -189,14 +217,26 @@ def _train(arguments: argparse.Namespace) -> None:
     from memflow.training import blocks
 
     config.check_code(arguments.spec)
-    blocks.run(arguments.spec, arguments.dataset, arguments.output, arguments.checkpoint_minutes)
+    blocks.run(
+        arguments.spec,
+        arguments.dataset,
+        arguments.output,
+        arguments.checkpoint_minutes,
+        teachers=arguments.teachers,
+        keep=arguments.keep_weights,
+    )
+
+
+def _epochs(text: str) -> list[int]:
+    return [] if text == "none" else [int(epoch) for epoch in text.split(",")]
 
 
 def _count(arguments: argparse.Namespace) -> None:
-    from memflow import counts
+    from memflow import counts, provenance
 
     config.check_code(arguments.spec)
-    counts.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.output)
+    weights = [provenance.described_by(sidecar) for sidecar in arguments.teachers]
+    counts.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.output, weights)
 
 
 def _score(arguments: argparse.Namespace) -> None:
@@ -211,6 +251,21 @@ def _classify(arguments: argparse.Namespace) -> None:
 
     config.check_code(arguments.spec)
     trajectories.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _distil(arguments: argparse.Namespace) -> None:
+    from memflow import distillation
+
+    config.check_code(arguments.spec)
+    teacher = arguments.teacher[0] if arguments.teacher else None
+    distillation.run(arguments.spec, arguments.counts, arguments.distilled, teacher, arguments.output)
+
+
+def _proxies(arguments: argparse.Namespace) -> None:
+    from memflow import proxies
+
+    config.check_code(arguments.spec)
+    proxies.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.counts, arguments.output)
 
 
 def _report(arguments: argparse.Namespace) -> None:

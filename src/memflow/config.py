@@ -6,6 +6,7 @@ Read inside every cluster job, hence quick: nothing here imports numpy or torch.
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from glob import glob
@@ -14,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from memflow import registry
+from memflow import methods, registry
 from memflow.digest import digest
+from memflow.methods import FULL_DATA, ONE_HOT, SELF, Method
 from memflow.validation import ConfigError, is_users_own, validate
 
 STAGES = {
@@ -24,6 +26,8 @@ STAGES = {
     "counts": ["memflow.counts"],
     "scores": ["memflow.scores"],
     "trajectories": ["memflow.trajectories"],
+    "distillation": ["memflow.distillation"],
+    "proxies": ["memflow.proxies"],
     "figures": [],
     "report": ["memflow.report"],
 }
@@ -54,18 +58,78 @@ class Study:
         self.datasets: dict[str, Spec] = self.config["datasets"]
         self.architectures: dict[str, Spec] = self.config["architectures"]
         self.families: dict[str, Spec] = self.config["families"]
-        self.methods = ["one-hot"]
+        self.methods: dict[str, Method] = methods.of(self.config)
         self.runs = [
             (dataset, architecture, method)
             for dataset in self.datasets
             for architecture in self.architectures_on(dataset)
-            for method in self.methods
+            for method in self.methods_of(dataset, architecture)
         ]
 
     @cached_property
-    def blocks(self) -> range:
-        """Indices of the blocks of seeds."""
-        return range(self.config["seeds"] // self.config["block_size"])
+    def scored(self) -> list[tuple[str, str, str]]:
+        """Dataset, architecture and method of all runs on subsets, which have scores."""
+        return [run for run in self.runs if run[2] != FULL_DATA]
+
+    def methods_of(self, dataset: str, architecture: str) -> list[str]:
+        """Methods that an architecture is trained with on a dataset; students only where their teacher is trained."""
+        trained = self.architectures_on(dataset)
+        return [
+            name
+            for name, method in self.methods.items()
+            if architecture in method.architectures
+            and (method.kind != "distilled" or self.teacher(architecture, name) in trained)
+        ]
+
+    def teacher(self, architecture: str, method: str) -> str:
+        """Architecture of the teacher of a distilled student."""
+        named: str = self.config["distillation"][method]["teacher"]
+        return architecture if named == SELF else named
+
+    def students(self, dataset: str, method: str) -> list[str]:
+        """Architectures that learn with a method of distillation on a dataset."""
+        trained = self.architectures_on(dataset)
+        return [name for name in trained if method in self.methods_of(dataset, name)]
+
+    def teachers_method(self, method: str) -> str:
+        """The method by which the teachers of a method of distillation are trained."""
+        return FULL_DATA if self.config["distillation"][method]["teacher_data"] == "full" else ONE_HOT
+
+    @property
+    def teachers(self) -> list[str]:
+        """Architectures that others learn from."""
+        named = {
+            self.teacher(student, name)
+            for name in self.config["distillation"]
+            for student in self.methods[name].architectures
+        }
+        return [name for name in self.architectures if name in named]
+
+    @property
+    def teachers_methods(self) -> list[str]:
+        """Methods that teachers are trained with."""
+        return sorted({self.teachers_method(name) for name in self.config["distillation"]})
+
+    def is_taught_by(self, dataset: str, architecture: str, method: str) -> bool:
+        """Whether others learn from the runs of an architecture and method on a dataset."""
+        return any(
+            self.teachers_method(name) == method and architecture == self.teacher(student, name)
+            for name in self.config["distillation"]
+            for student in self.students(dataset, name)
+        )
+
+    def teacher_epochs(self, architecture: str, method: str) -> list[int]:
+        """Epochs from which others learn of an architecture's runs, in order: after these its weights are kept."""
+        epochs = set()
+        for name, entry in self.config["distillation"].items():
+            if entry["teacher"] in (SELF, architecture) and self.teachers_method(name) == method:
+                epochs.add(self._teacher_epoch(architecture, name))
+        return sorted(epochs)
+
+    def _teacher_epoch(self, teacher: str, method: str) -> int:
+        last: int = self.config["recipes"][self.architectures[teacher]["recipe"]]["epochs"]
+        epoch: int = self.config["distillation"][method].get("teacher_epoch", last)
+        return epoch
 
     def prepare_spec(self, dataset: str) -> Spec:
         """What determines a prepared dataset."""
@@ -75,6 +139,7 @@ class Study:
     def runs_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines the runs of one dataset, architecture and method, whatever their seed."""
         entry = {key: value for key, value in self.architectures[architecture].items() if key not in NOT_OF_RUNS}
+        of_method = self.methods[method]
         model, recipe_name = entry["model"], entry.pop("recipe", None)
         entry |= entry.pop("arguments", {})  # of the user's own architecture
         learner = registry.LEARNERS.get(model, registry.SGD)
@@ -84,16 +149,33 @@ class Study:
             "architecture": entry,
             "method": method,
             "learner": learner,
-            **{key: self.config[key] for key in ("design", "ratio", "subset_unit")},
+            **{key: self.config[key] for key in ("design", "subset_unit")},
+            "ratio": of_method.ratio,
         }
         if recipe_name is None:
             spec["recipe"] = {"fuse": self.config["block_size"]}
         else:
             spec["recipe"] = self._recipe(recipe_name, self.datasets[dataset]["augment"])
             spec["network"] = registry.NETWORKS.get(model, model)
+        if of_method.kind == FULL_DATA:
+            block_size, epochs = of_method.block_size, spec["recipe"]["epochs"]
+            spec["recipe"] |= {"evaluate_every": epochs, "fuse": math.gcd(spec["recipe"]["fuse"], block_size)}
+            spec |= {"learner": registry.TRACKED, "design": "whole", "early": self.config["proxies"]["early"]}
+        if of_method.kind == "distilled":
+            spec |= {"learner": registry.DISTILLED, **self._teaching(dataset, architecture, method)}
         if self.config["subset_unit"] == "group":  # what is a copy decides what enters a subset together
             spec |= {"near_duplicates": self.datasets[dataset]["near_duplicates"], "duplicates": "memflow.data.hazards"}
         return _with_code(spec)
+
+    def _teaching(self, dataset: str, architecture: str, method: str) -> Spec:
+        """What determines what a student learns from."""
+        teacher, of_teacher = self.teacher(architecture, method), self.teachers_method(method)
+        entry = self.config["distillation"][method]
+        parts = {key: value for key, value in entry.items() if key not in ("teacher", "students")}
+        return {
+            "distillation": {**parts, "teacher_epoch": self._teacher_epoch(teacher, method)},
+            "teacher": self.runs_spec(dataset, teacher, of_teacher),
+        }
 
     def local_files(self, dataset: str) -> list[str]:
         """Files of the user's own that a dataset is made from, if they are there; folders of images are not watched."""
@@ -109,7 +191,7 @@ class Study:
 
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:
         """What determines one block of runs."""
-        size = self.config["block_size"]
+        size = self.methods[method].block_size
         return {**self.runs_spec(dataset, architecture, method), "seeds": [block * size, (block + 1) * size]}
 
     def plan(self) -> str:
@@ -140,15 +222,19 @@ class Study:
                 "stage": "counts",
                 "runs": self.runs_spec(dataset, architecture, method),
                 "target_accuracy": recipe.get("target_accuracy", 0),
-                **{key: self.config[key] for key in ("seeds", "block_size", "require_uniform_device")},
+                "seeds": self.methods[method].seeds,
+                "block_size": self.methods[method].block_size,
+                "require_uniform_device": self.config["require_uniform_device"],
             }
         )
 
-    def scores_spec(self, dataset: str, architecture: str) -> Spec:
+    def scores_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines a score table, besides the counts."""
         settings = {key: self.config[key] for key in ("confidence", "memorised_at")}
-        overlap = self.pretraining_overlap(dataset, architecture)
-        return _with_code({"stage": "scores", "study": self.name, "pretraining_overlap": overlap, **settings})
+        marks: Spec = {"pretraining_overlap": self.pretraining_overlap(dataset, architecture)}
+        if self.methods[method].kind == "distilled":
+            marks["teacher_data"] = self.config["distillation"][method]["teacher_data"]
+        return _with_code({"stage": "scores", "study": self.name, **marks, **settings})
 
     def trajectories_spec(self, dataset: str, family: str) -> Spec:
         """What determines the trajectories along a family, besides the counts."""
@@ -157,6 +243,76 @@ class Study:
         overlaps = {name: self.pretraining_overlap(dataset, name) for name in members}
         parts = {"study": self.name, "architectures": members, "pretraining_overlap": overlaps}
         return _with_code({"stage": "trajectories", **parts, **settings})
+
+    def distillation_spec(self, dataset: str, family: str, method: str) -> Spec:
+        """What determines what distillation changes along a family, besides the counts."""
+        settings = {key: self.config[key] for key in ("tau", "fdr", "confidence", "memorised_at")}
+        members, entry = self.families[family]["architectures"], self.config["distillation"][method]
+        students = self.students(dataset, method)
+        parts = {key: entry[key] for key in ("teacher", "teacher_data", "targets")}
+        parts |= {"study": self.name, "method": method, "architectures": members}
+        parts["students"] = [name for name in members if name in students]
+        parts["pretraining_overlap"] = {name: self.pretraining_overlap(dataset, name) for name in members}
+        return _with_code({"stage": "distillation", **parts, **settings})
+
+    def distilled_along(self, dataset: str) -> list[tuple[str, str]]:
+        """Family and method of all students on a dataset that are in a family."""
+        return [
+            (family, name)
+            for family, entry in self.families_on(dataset).items()
+            for name, method in self.methods.items()
+            if method.kind == "distilled" and set(self.students(dataset, name)) & set(entry["architectures"])
+        ]
+
+    def tracked(self, dataset: str) -> list[str]:
+        """Architectures with runs on the whole training set of a dataset, and so with proxies."""
+        return [name for name in self.architectures_on(dataset) if FULL_DATA in self.methods_of(dataset, name)]
+
+    def proxies_spec(self, dataset: str, architecture: str) -> Spec:
+        """What determines the proxies of an architecture, besides runs and counts."""
+        method = self.methods[FULL_DATA]
+        return _with_code(
+            {
+                "stage": "proxies",
+                "study": self.name,
+                "runs": self.runs_spec(dataset, architecture, FULL_DATA),
+                "n_runs": method.seeds,
+                "block_size": method.block_size,
+                "ratios": [self.config["ratio"], *self.config["proxies"]["ratios"]],
+                "pretraining_overlap": self.pretraining_overlap(dataset, architecture),
+                **{key: self.config[key] for key in ("confidence", "memorised_at")},
+            }
+        )
+
+    def distillation_figure_spec(self, figure: str, dataset: str) -> Spec:
+        """What determines a figure of distillation, besides its tables."""
+        distillations = [
+            {
+                "family": self.families[family]["title"],
+                "method": method,
+                "students": [name for name in self.families[family]["architectures"] if name in students],
+                **{key: self.config["distillation"][method][key] for key in ("teacher", "teacher_data", "targets")},
+            }
+            for family, method in self.distilled_along(dataset)
+            for students in [self.students(dataset, method)]
+        ]
+        titles = [entry["family"] for entry in distillations]
+        families = [family for family in self.families_on(dataset).values() if family["title"] in titles]
+        return self._figure_spec(figure, dataset, families, distillations=distillations)
+
+    def proxy_figure_spec(self, figure: str, dataset: str) -> Spec:
+        """What determines a figure of proxies, besides its tables."""
+        proxied = self.tracked(dataset)
+        families = [family for family in self.families_on(dataset).values() if {*family["architectures"]} <= {*proxied}]
+        names = {"architectures": proxied, "proxied": proxied, "references": []}
+        return self._figure_spec(figure, dataset, families, **names)
+
+    def _figure_spec(self, figure: str, dataset: str, families: list[Spec], **parts: Any) -> Spec:
+        members = [*parts.get("proxied", []), *(name for family in families for name in family["architectures"])]
+        overlaps = {name: self.pretraining_overlap(dataset, name) for name in dict.fromkeys(members)}
+        settings = {key: self.config[key] for key in ("memorised_at", "tau")}
+        spec = {"stage": "figures", "script": f"workflow/scripts/{figure}.py", "dataset": dataset, "families": families}
+        return _with_code({**spec, "pretraining_overlap": overlaps, **parts, **settings})
 
     def figure_spec(self, figure: str, dataset: str) -> Spec:
         """What determines a figure, besides the scores."""
@@ -173,6 +329,20 @@ class Study:
                 "memorised_at": self.config["memorised_at"],
             }
         )
+
+    def mean_memorisation_spec(self, dataset: str) -> Spec:
+        """What determines the figure that draws all methods against size, besides the scores."""
+        return {**self.figure_spec("mean_memorisation", dataset), "drawn": self.drawn_methods(dataset)}
+
+    def drawn_methods(self, dataset: str) -> list[Spec]:
+        """Architectures and methods of the curves against size, one-hot first."""
+        entries: list[Spec] = [{"architecture": name, "method": ONE_HOT} for name in self.drawn(dataset)]
+        for name, entry in self.config["distillation"].items():
+            students = [student for student in self.students(dataset, name) if student in self.drawn(dataset)]
+            entries += [
+                {"architecture": student, "method": name, "teacher_data": entry["teacher_data"]} for student in students
+            ]
+        return entries
 
     def hazards_spec(self, dataset: str) -> Spec:
         """What determines the figure of a dataset's hazards, besides the dataset."""
@@ -261,10 +431,10 @@ def read(path: Path) -> dict[str, Any]:
 
 def code_digest(spec: Spec) -> str:
     """Digest of the code that makes a spec's outputs, as it is on disk now."""
-    return digest(
-        *(spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec),
-        *STAGES[spec["stage"]],
-    )
+    named = [spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec]
+    if spec["stage"] == "runs" and "teacher" in spec:
+        named.append(spec["teacher"]["network"])
+    return digest(*named, *STAGES[spec["stage"]])
 
 
 def check_code(spec: Spec) -> None:

@@ -8,13 +8,15 @@ import io
 import math
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from memflow.config import short_hash
+from memflow.config import Study, short_hash
 from memflow.errors import InputError
+from memflow.methods import ONE_HOT
 
 TABLE = Path("profiles/costs.csv")
 FREE = (
@@ -25,6 +27,7 @@ FREE = (
     "near_duplicates",
     "duplicates",
 )  # entries of a spec that training time does not depend on
+FORWARD = 1 / 3  # of a step: the backward pass takes about twice as long as the forward pass
 TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
 SHORTEST_MINUTES, SMALLEST_MB = 10, 2000
 UNKNOWN_MINUTES, UNKNOWN_MEMORY_MB = 120, 4000  # where nothing was measured
@@ -104,6 +107,25 @@ def find(table: list[Cost], wanted: str, preferred: str | None = None) -> Cost |
     """The row of a definition: of the preferred device, or else of the slowest that was measured; None if none was."""
     rows = [row for row in table if row.definition == wanted]
     return max(rows, key=lambda row: (row.device == preferred, row.seconds_per_model), default=None)
+
+
+def expected(
+    table: list[Cost], study: Study, dataset: str, architecture: str, method: str, preferred: str | None = None
+) -> Cost | None:
+    """Cost of a run of any method, from what was measured of one-hot runs; None if that was not.
+
+    Time is taken to grow with the ratio, and a teacher that sees augmented images to take a forward pass more per step:
+    a third of a step. What tracking takes besides is in the margin of the limits.
+    """
+    row = find(table, definition(study.runs_spec(dataset, architecture, ONE_HOT)), preferred)
+    spec = study.runs_spec(dataset, architecture, method)
+    if row is None or method == ONE_HOT:
+        return row
+    seconds = row.seconds_per_model * float(Fraction(spec["ratio"]) / Fraction(study.config["ratio"]))
+    if "teacher" in spec and any(spec["recipe"]["augment"].values()):
+        teacher = expected(table, study, dataset, study.teacher(architecture, method), ONE_HOT, preferred)
+        seconds += teacher.seconds_per_model * FORWARD if teacher else 0
+    return replace(row, seconds_per_model=seconds)
 
 
 def minutes(cost: Cost | None, models: int, attempt: int) -> int:

@@ -5,7 +5,7 @@ group is the unit of every resampling (see :mod:`memflow.statistics.resampling`)
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from memflow import provenance, subsets
+from memflow import provenance, subsets, teachers
 from memflow.data import prepared
 from memflow.files import sha256, write_npz
 from memflow.provenance import ProvenanceError
@@ -197,7 +197,9 @@ def load(path: Path) -> Counts:
     return Counts(**arrays, **scalars)
 
 
-def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Path) -> None:
+def run(
+    spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Path, weights: Sequence[Path] = ()
+) -> None:
     """Merge the blocks of a spec.
 
     Parameters
@@ -210,11 +212,15 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Pa
         Block files in the order of their seeds.
     output : Path
         Counts file to write; see :class:`Counts`.
+    weights : sequence of Path
+        Of distilled students: the files of their teachers' weights, in the order of the blocks, or where these saw the
+        whole training set, of all of them. Only their sidecars need still exist.
 
     Raises
     ------
     ProvenanceError
-        If a block is missing, damaged, or was not made by this study's definition; the message names it.
+        If a block is missing, damaged, or was not made by this study's definition, or a student's teacher saw another
+        subset than the student; the message names it.
     """
     started = provenance.now()
     dataset = prepared.load(dataset_path)
@@ -224,9 +230,13 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Pa
     group_size = subsets.group_size(spec["runs"]["design"], Fraction(spec["runs"]["ratio"]))
     records: list[dict[str, Any]] = []
     parts = []
-    for path, seeds in zip(blocks, planned, strict=True):
+    for number, (path, seeds) in enumerate(zip(blocks, planned, strict=True)):
         masks = block_masks(spec["runs"], dataset, seeds)
         records.append(check_block(path, spec["runs"], dataset.fingerprint, seeds, masks))
+        if "teacher" in spec["runs"]:
+            of_block = list(weights) if teachers.is_full(spec["runs"]) else [weights[number]]
+            block = {**spec["runs"], "seeds": [seeds.start, seeds.stop]}
+            teachers.check_merge(block, records[-1], path, of_block, dataset.fingerprint, masks)
         with np.load(path) as outcome:
             parts.append(count(outcome, masks, len(dataset.test), group_size, first_group=seeds.start // group_size))
     conditions = _conditions(records, blocks, uniform=spec["require_uniform_device"])

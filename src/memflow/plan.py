@@ -13,22 +13,23 @@ from memflow import costs, disk, sizes, subsets, throughputs, workload
 from memflow.config import Study
 from memflow.costs import Cost
 from memflow.errors import InputError
+from memflow.methods import FULL_DATA, ONE_HOT, Method
 from memflow.sizes import Sizes
 from memflow.text import aligned, duration, size
 from memflow.throughputs import Estimate, Throughput
 
-HEADER = ["dataset", "architecture", "runs", "jobs", "done", "per model", "time", "left", "disk"]
+HEADER = ["dataset", "architecture", "method", "runs", "jobs", "done", "per model", "time", "left", "disk"]
 KINDS = {"cpu": "core time", "cuda": "GPU time"}
 ESTIMATED = "~"  # before every time that was not measured
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one architecture needs on one dataset.
+    """What the runs of one architecture and method need on one dataset.
 
     Attributes
     ----------
-    dataset, architecture : str
+    dataset, architecture, method : str
     runs : int
     jobs, done : int
         Blocks, each trained by one job, and those of them that are finished.
@@ -40,10 +41,13 @@ class Part:
         Device that would train it here.
     disk : int
         Bytes of its blocks, counts and scores.
+    weights : int
+        Bytes of the weights that are kept, since others learn from them.
     """
 
     dataset: str
     architecture: str
+    method: str
     runs: int
     jobs: int
     done: int
@@ -51,6 +55,7 @@ class Part:
     estimate: Estimate | None
     here: str
     disk: int
+    weights: int
 
     def seconds(self) -> list[float]:
         """How long all its jobs take, one after the other, and those that are left; empty if that is not known."""
@@ -146,38 +151,36 @@ def _z(confidence: float) -> float:
 
 def _parts(study: Study, data: Mapping[str, Sizes], results: Path, table: list[Cost]) -> list[Part]:
     documented = throughputs.read()
-    return [
-        _part(study, dataset, architecture, of_dataset, results, table, documented)
-        for dataset, of_dataset in data.items()
-        for architecture in study.architectures_on(dataset)
-    ]
+    return [_part(study, run, data[run[0]], results, table, documented) for run in study.runs]
 
 
 def _part(
     study: Study,
-    dataset: str,
-    architecture: str,
+    run: tuple[str, str, str],
     data: Sizes,
     results: Path,
     table: list[Cost],
     documented: list[Throughput],
 ) -> Part:
-    spec = study.runs_spec(dataset, architecture, study.methods[0])
+    dataset, architecture, name = run
+    spec, method = study.runs_spec(*run), study.methods[name]
     here = costs.device(spec)
-    cost = costs.find(table, costs.definition(spec), here)
-    blocks = [(method, block) for method in study.methods for block in study.blocks]
-    outputs = (results / "runs" / dataset / architecture / method / f"block-{block}.npz" for method, block in blocks)
-    specs = (study.block_spec(dataset, architecture, *which) for which in blocks)
+    cost = costs.expected(table, study, *run, preferred=here)
+    outputs = (results / "runs" / dataset / architecture / name / f"block-{block}.npz" for block in method.blocks)
+    specs = (study.block_spec(*run, block) for block in method.blocks)
+    estimate = _estimate(spec, data, documented) if cost is None else None
     return Part(
         dataset=dataset,
         architecture=architecture,
-        runs=len(study.methods) * study.config["seeds"],
-        jobs=len(blocks),
+        method=name,
+        runs=method.seeds,
+        jobs=len(method.blocks),
         done=sum(map(sizes.made_from, outputs, specs)),
         cost=cost,
-        estimate=None if cost else _estimate(spec, data, documented),
+        estimate=estimate,
         here=here,
-        disk=len(study.methods) * _disk(study, spec, data.n_train, data.n_test),
+        disk=_disk(method, spec, data.n_train, data.n_test),
+        weights=_weights(study, run, spec, data),
     )
 
 
@@ -188,24 +191,35 @@ def _estimate(spec: dict[str, Any], data: Sizes, documented: list[Throughput]) -
     return throughputs.estimate(documented, spec, work, data.image_shape, data.n_classes)
 
 
-def _disk(study: Study, spec: dict[str, Any], n_train: int, n_test: int) -> int:
+def _disk(method: Method, spec: dict[str, Any], n_train: int, n_test: int) -> int:
     """Bytes of the blocks, counts and scores of one dataset, architecture and method."""
-    epochs, runs, block_size = workload.evaluations(spec["recipe"]), study.config["seeds"], study.config["block_size"]
+    epochs, runs = workload.evaluations(spec["recipe"]), method.seeds
+    block = disk.block_bytes(method.block_size, epochs, n_train, n_test, network="network" in spec)
+    if method.kind == FULL_DATA:
+        return len(method.blocks) * block + disk.proxies_bytes(runs, n_train)
     group_size = subsets.group_size(spec["design"], Fraction(spec["ratio"]))
-    block = disk.block_bytes(block_size, epochs, n_train, n_test, network="network" in spec)
     counts = disk.counts_bytes(runs, group_size, epochs, n_train, n_test)
-    return len(study.blocks) * block + counts + disk.scores_bytes(epochs, n_train)
+    return len(method.blocks) * block + counts + disk.scores_bytes(epochs, n_train)
+
+
+def _weights(study: Study, run: tuple[str, str, str], spec: dict[str, Any], data: Sizes) -> int:
+    """Bytes of the weights that are kept of the runs of one dataset, architecture and method."""
+    dataset, architecture, name = run
+    if not study.is_taught_by(dataset, architecture, name):
+        return 0
+    epochs = len(study.teacher_epochs(architecture, name))
+    return study.methods[name].seeds * epochs * throughputs.weights_bytes(spec, data.image_shape, data.n_classes)
 
 
 def _title(study: Study) -> list[str]:
     config = study.config
     datasets, architectures = _several(study.datasets, "dataset"), _several(study.architectures, "architecture")
-    combined = len(study.datasets) * len(study.architectures) > len(study.runs) // len(study.methods)
-    shape = (
-        f"{len(study.runs)} combinations of {datasets} and {architectures}"
-        if combined
-        else f"{datasets} x {architectures}"
-    )
+    shape = f"{datasets} x {architectures}"
+    if len(study.methods) > 1:
+        methods = _several(study.methods, "method")
+        shape = f"{len(study.runs)} combinations of {datasets}, {architectures} and {methods}"
+    elif len(study.datasets) * len(study.architectures) > len(study.runs):
+        shape = f"{len(study.runs)} combinations of {datasets} and {architectures}"
     return [f"Study {study.name}: {shape} x {config['seeds']:,} seeds, in blocks of {config['block_size']}"]
 
 
@@ -219,33 +233,50 @@ def _table(parts: list[Part]) -> list[str]:
         mark = "" if part.cost else f"{ESTIMATED} "
         times = [mark + duration(seconds) for seconds in part.seconds()] or ["", ""]
         counts = [f"{number:,}" for number in (part.runs, part.jobs, part.done)]
-        rows.append([part.dataset, part.architecture, *counts, part.per_model(), *times, size(part.disk)])
+        names = [part.dataset, part.architecture, part.method]
+        rows.append([*names, *counts, part.per_model(), *times, size(part.disk + part.weights)])
     totals = [f"{sum(getattr(part, name) for part in parts):,}" for name in ("runs", "jobs", "done")]
-    rows.append(["total", "", *totals, "", "", "", size(sum(part.disk for part in parts))])
+    rows.append(["total", "", "", *totals, "", "", "", size(sum(part.disk + part.weights for part in parts))])
     for kind, name in KINDS.items():
         rows += _total(name, "", [part for part in parts if part.cost and part.cost.device.startswith(kind)])
     for device in sorted({part.estimate.source.device for part in parts if part.estimate}):
         on_it = [part for part in parts if part.estimate and part.estimate.source.device == device]
         rows += _total(f"{ESTIMATED} {device}", f"{ESTIMATED} ", on_it)
-    return aligned(rows, text_columns=2)
+    if {part.method for part in parts} == {ONE_HOT}:
+        rows = [row[:2] + row[3:] for row in rows]
+        return aligned(rows, text_columns=2)
+    return aligned(rows, text_columns=3)
 
 
 def _total(name: str, mark: str, parts: list[Part]) -> list[list[str]]:
     """The row of the total time of some parts; none for no parts."""
     totals = [mark + duration(sum(each)) for each in zip(*(part.seconds() for part in parts), strict=True)]
-    return [["", name, "", "", "", "", *totals, ""]] if parts else []
+    return [["", name, "", "", "", "", "", *totals, ""]] if parts else []
 
 
 def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> list[str]:
     """What the table's times are, what it does not know, and what is not in it."""
     trained, left = sum(part.jobs for part in parts), sum(part.jobs - part.done for part in parts)
-    merged, files = len(parts) * len(study.methods), size(data_bytes)
+    merged, files = sum(part.method != FULL_DATA for part in parts), size(data_bytes)
+    weights = sum(part.weights for part in parts)
+    distilled, tracked = (sum(map(len, map(of, study.datasets))) for of in (study.distilled_along, study.tracked))
+    stages = [f"{merged:,} count", f"{merged:,} score"]
+    stages += [f"{distilled} distil"] if distilled else []
+    stages += [f"{tracked} proxies"] if tracked else []
     return [
         *_measured_on(parts, table),
-        f"Jobs: {len(study.datasets)} prepare, {trained:,} train ({left:,} left), {merged:,} count, {merged:,} score; "
+        f"Jobs: {len(study.datasets)} prepare, {trained:,} train ({left:,} left), {', '.join(stages)}; "
         "then trajectories and figures",
         f"Disk: blocks, counts and scores as above, and {files} of data; figures and report come on top.",
+        *([_of_weights(weights, study)] if weights else []),
     ]
+
+
+def _of_weights(weights: int, study: Study) -> str:
+    return (
+        f"Of it {size(weights)} are weights that others learn from ({', '.join(study.teachers)}); when all is trained, "
+        f"memflow clean {study.name} --weights deletes them"
+    )
 
 
 def _measured_on(parts: list[Part], table: Path) -> list[str]:

@@ -17,6 +17,7 @@ from memflow import costs, registry
 from memflow.config import Study
 from memflow.costs import Cost
 from memflow.errors import InputError
+from memflow.methods import ONE_HOT
 from memflow.sizes import Sizes
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def run(study: Study, sizes: Mapping[str, Sizes], table: Path) -> None:
             data = of_dataset.path or noise(of_dataset, Path(folder) / "noise.npz")
             for architecture in study.architectures_on(dataset):
                 number += 1
-                total = len(study.runs) // len(study.methods)
+                total = sum(method == ONE_HOT for _, _, method in study.runs)
                 log.info("probing %d of %d: %s %s", number, total, dataset, architecture)
                 costs.record(table, _row(study, dataset, architecture, data))
 
@@ -106,7 +107,7 @@ def measure(spec: dict[str, Any], data: Path) -> dict[str, Any]:
 
 
 def _row(study: Study, dataset: str, architecture: str, data: Path) -> Cost:
-    spec = study.runs_spec(dataset, architecture, study.methods[0])
+    spec = study.runs_spec(dataset, architecture, ONE_HOT)
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             measured = fresh.submit(measure, spec, data).result()

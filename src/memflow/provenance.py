@@ -34,6 +34,11 @@ def sidecar(output: Path) -> Path:
     return output.with_name(f"{output.name}.prov.json")
 
 
+def described_by(sidecar: Path) -> Path:
+    """The output that a sidecar lies beside."""
+    return sidecar.with_name(sidecar.name.removesuffix(".prov.json"))
+
+
 def write(
     outputs: list[Path],
     definition: Mapping[str, Any],
@@ -73,17 +78,17 @@ def write(
         write_bytes(sidecar(output), content)
 
 
-def read(output: Path) -> dict[str, Any]:
-    """The sidecar of an output, after checking that the output is the file it describes.
+def read_sidecar(output: Path) -> dict[str, Any]:
+    """The sidecar of an output, which itself may have been deleted.
 
     Raises
     ------
     ProvenanceError
-        If there is no readable sidecar, or the output's SHA-256 is not the recorded one.
+        If there is no readable sidecar that describes such an output.
     """
     path = sidecar(output)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         described: dict[str, str] = dict(record["outputs"])
     except FileNotFoundError:
         raise ProvenanceError(
@@ -96,7 +101,19 @@ def read(output: Path) -> dict[str, Any]:
             f"{path} describes {', '.join(described) or 'nothing'}, not {output.name}: files were swapped or renamed; "
             f"delete {output} and run again"
         )
-    recorded = described[output.name]
+    return record
+
+
+def read(output: Path) -> dict[str, Any]:
+    """The sidecar of an output, after checking that the output is the file it describes.
+
+    Raises
+    ------
+    ProvenanceError
+        As :func:`read_sidecar`, or if the output's SHA-256 is not the recorded one.
+    """
+    record = read_sidecar(output)
+    recorded = record["outputs"][output.name]
     try:
         actual = sha256(output)
     except FileNotFoundError:

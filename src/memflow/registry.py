@@ -37,6 +37,8 @@ NETWORKS = FUSED | {
 
 LEARNERS = {"nearest-neighbour": "memflow.models.neighbour:learn"}
 SGD = "memflow.training.sgd:learn"
+DISTILLED = "memflow.training.distillation:learn"
+TRACKED = "memflow.training.tracking:learn"
 
 
 def find_users_modules() -> None:

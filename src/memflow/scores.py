@@ -17,6 +17,7 @@ from memflow.statistics.proportions import newcombe
 from memflow.summary import histogram as distribution
 from memflow.summary import summarise
 
+MARKS_OF_RUNS = ("pretraining_overlap", "teacher_data")  # what may have told a network labels that it must not know
 CHUNK = 4096  # examples at a time, which bounds the memory of the group-wise errors
 
 
@@ -45,7 +46,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "design": merged_from["runs"]["design"],
         "fingerprint": merged_from["fingerprint"],
         "confidence": spec["confidence"],
-        "pretraining_overlap": spec["pretraining_overlap"],
+        **{key: spec[key] for key in MARKS_OF_RUNS if key in spec},
         "undefined": int(table["memorisation"].isna().sum()),
         **reliability(merged),
     }
@@ -61,7 +62,7 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "runs": len(merged.converged),
         "runs_not_converged": int((~merged.converged).sum()),
         "examples_without_score": metadata["undefined"],
-        "pretraining_overlap": spec["pretraining_overlap"],
+        **{key: spec[key] for key in MARKS_OF_RUNS if key in spec},
     }
     statistics = summarise(merged, confidence=spec["confidence"], memorised_at=spec["memorised_at"])
     write_csv(summary, statistics.assign(**runs))

@@ -16,7 +16,8 @@ from memflow.slurm import Job
 from memflow.text import aligned, duration
 
 STATES = ("done", "running", "queued", "failed", "missing")
-SLURM_LOGS = Path(".snakemake/slurm_logs/rule_train")
+SLURM_LOGS = Path(".snakemake/slurm_logs")
+RULES = ("rule_train", "rule_train_teacher")
 PROGRESS = re.compile(r"(\d+)/(\d+) models")
 
 
@@ -72,7 +73,7 @@ def describe(study: Study, root: Path, ask_queue: bool = True) -> str:
         rows.append([*run, *(str(counts[state]) for state in STATES), _left(study, table, of_run)])
     lines += aligned(rows, text_columns=3)
     lines += [line for state in ("running", "queued", "failed") for line in _section(state, blocks, study)]
-    others = [job for job in queue if not job.comment.startswith("rule_train_")]
+    others = [job for job in queue if not job.comment.startswith(tuple(f"{rule}_wildcards" for rule in RULES))]
     if others:
         lines += ["", f"Other jobs of the study: {', '.join(f'{job.id} ({job.comment[5:]})' for job in others)}"]
     return "\n".join(lines)
@@ -99,16 +100,17 @@ def find(study: Study, root: Path, queue: list[Job]) -> list[Block]:
     of_comment: dict[str, list[Job]] = {}
     for job in queue:
         of_comment.setdefault(job.comment, []).append(job)
-    return [_block(study, root, run, index, of_comment) for run in study.runs for index in study.blocks]
+    return [_block(study, root, run, index, of_comment) for run in study.runs for index in study.methods[run[2]].blocks]
 
 
 def _block(study: Study, root: Path, run: tuple[str, str, str], index: int, of_comment: dict[str, list[Job]]) -> Block:
     wildcards = "_".join([*run, str(index)])
     output = root / "results" / study.name / "runs" / Path(*run) / f"block-{index}.npz"
-    jobs = of_comment.get(f"rule_train_wildcards_{wildcards}", [])
+    jobs = [job for rule in RULES for job in of_comment.get(f"{rule}_wildcards_{wildcards}", [])]
     if output.exists() and output.with_name(f"{output.name}.prov.json").exists():
         return Block(run, index, "done")
-    logs = sorted((root / SLURM_LOGS / wildcards).glob("*.log"), key=lambda path: path.stat().st_mtime)
+    kept = [log for rule in RULES for log in (root / SLURM_LOGS / rule / wildcards).glob("*.log")]
+    logs = sorted(kept, key=lambda path: path.stat().st_mtime)
     state = "missing"
     if jobs:
         state = "running" if any(job.is_running for job in jobs) else "queued"
@@ -129,11 +131,11 @@ def _models(root: Path, study: Study, run: tuple[str, str, str], index: int) -> 
 
 def _left(study: Study, table: list[Cost], blocks: list[Block]) -> str:
     """Time that the unfinished models of one run take, one after the other, by the cost table."""
-    size = study.config["block_size"]
+    size = study.methods[blocks[0].run[2]].block_size
     models = sum(size - block.models for block in blocks if block.state != "done")
     if not models:
         return ""
-    cost = costs.find(table, costs.definition(study.runs_spec(*blocks[0].run)))
+    cost = costs.expected(table, study, *blocks[0].run)
     return duration(models * cost.seconds_per_model) if cost else "not measured"
 
 
@@ -141,9 +143,9 @@ def _section(state: str, blocks: list[Block], study: Study) -> list[str]:
     shown = [block for block in blocks if block.state == state]
     if not shown:
         return []
-    size = study.config["block_size"]
     lines = ["", f"{state.capitalize()}:"]
     for block in shown:
+        size = study.methods[block.run[2]].block_size
         jobs = ", ".join(
             f"job {job.id}" + (f" on {job.node}, {job.elapsed} of {job.limit}" if job.is_running else "")
             for job in block.jobs

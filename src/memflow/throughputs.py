@@ -119,13 +119,26 @@ def multiply_adds(spec: dict[str, Any], image_shape: tuple[int, int, int], n_cla
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    entry = spec["architecture"].items()  # without weights: their values cost nothing, and may be a download
-    arguments = {key: value for key, value in entry if key != "model" and not key.startswith("pretrained")}
-    with torch.device("meta"):
-        network = registry.resolve(spec["network"])(image_shape, n_classes, **arguments).eval()
+    network = _built(spec, image_shape, n_classes)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, *image_shape, device="meta"))
     return counter.get_total_flops() // 2
+
+
+def weights_bytes(spec: dict[str, Any], image_shape: tuple[int, int, int], n_classes: int) -> int:
+    """Bytes of the parameters and buffers of one network."""
+    tensors = _built(spec, image_shape, n_classes).state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _built(spec: dict[str, Any], image_shape: tuple[int, int, int], n_classes: int) -> Any:
+    """A network without values: it takes no memory, and pretrained weights are not fetched."""
+    import torch
+
+    entry = spec["architecture"].items()
+    arguments = {key: value for key, value in entry if key != "model" and not key.startswith("pretrained")}
+    with torch.device("meta"):
+        return registry.resolve(spec["network"])(image_shape, n_classes, **arguments).eval()
 
 
 def _row(cells: dict[str, str]) -> Throughput:

@@ -50,6 +50,8 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     filled = _fill(config, schema, schema)
     _refuse(list(_inconsistencies(filled)))
     filled["ratio"] = str(Fraction(str(filled["ratio"])))
+    if "proxies" in filled:
+        filled["proxies"]["ratios"] = [str(Fraction(str(ratio))) for ratio in filled["proxies"]["ratios"]]
     for entry in filled["datasets"].values():
         for option in (entry[kind] for kind in NOISE if "fraction" in entry.get(kind, {})):
             option["fraction"] = str(Fraction(str(option["fraction"])))
@@ -192,6 +194,8 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
         for kind in NOISE:
             if "fraction" in entry.get(kind, {}):
                 shares[f"datasets.{name}.{kind}.fraction"] = entry[kind]["fraction"]
+    for number, ratio in enumerate(config.get("proxies", {}).get("ratios", [])):
+        shares[f"proxies.ratios.{number}"] = ratio
     outside = [key for key, share in shares.items() if not 0 < Fraction(str(share)) < 1]
     yield from (f"{key} is {shares[key]}; it must lie strictly between 0 and 1" for key in outside)
     if "ratio" not in outside:

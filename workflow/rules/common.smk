@@ -5,6 +5,7 @@ from pathlib import Path
 import memflow
 from memflow import costs
 from memflow.config import ConfigError, Study, as_text
+from memflow.methods import FULL_DATA, ONE_HOT, SELF
 
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
     sys.exit(
@@ -22,6 +23,15 @@ RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "hazards"]
 ALONG_FAMILIES = ["trajectories", "trajectory_examples"]
+OF_DISTILLATION = ["distillation_joint", "distillation_by_trajectory", "teacher_transfer"]
+OF_PROXIES = ["proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement"]
+
+
+TRAIN = (
+    "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --teachers {input.teachers:q}"
+    " --output {output.block:q} --log {log:q} --checkpoint-minutes {resources.checkpoint_minutes}"
+    " --keep-weights {resources.keep_weights}"
+)
 
 
 wildcard_constraints:
@@ -51,6 +61,43 @@ def block_spec(wildcards):
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
 
 
+def teachers(wildcards):
+    """Weights of the networks that the students of a block learn from; none for other methods."""
+    if study.methods[wildcards.method].kind != "distilled":
+        return []
+    architecture, method = study.teacher(wildcards.architecture, wildcards.method), study.teachers_method(
+        wildcards.method
+    )
+    blocks = [wildcards.block] if method == ONE_HOT else study.methods[method].blocks
+    path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz"
+    files = collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
+    return [ancient(file) for file in files]
+
+
+def teachers_sidecars(wildcards):
+    """Sidecars of the weights that the students of all blocks learnt from."""
+    if study.methods[wildcards.method].kind != "distilled":
+        return []
+    architecture, method = study.teacher(wildcards.architecture, wildcards.method), study.teachers_method(
+        wildcards.method
+    )
+    path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz.prov.json"
+    blocks = study.methods[method].blocks
+    return collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
+
+
+def keep_weights(wildcards):
+    """Epochs after which a teacher's weights are kept, such as 50,100; a resource, since it changes no run."""
+    epochs = study.teacher_epochs(wildcards.architecture, wildcards.method)
+    return ",".join(map(str, epochs)) or "none"
+
+
+def blocks_of(kind):
+    """Files of one kind of all blocks of an architecture and method."""
+    path = f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.{kind}"
+    return lambda wildcards: collect(path, block=study.methods[wildcards.method].blocks, **wildcards)
+
+
 def train_gpus(wildcards):
     """One for a network; the reference learners do without."""
     return int(wildcards.architecture not in study.references)
@@ -58,7 +105,7 @@ def train_gpus(wildcards):
 
 def train_minutes(wildcards, attempt):
     """Time limit of a block: twice what the cost table says, and more on every retry."""
-    return costs.minutes(cost(wildcards), study.config["block_size"], attempt)
+    return costs.minutes(cost(wildcards), study.methods[wildcards.method].block_size, attempt)
 
 
 def train_memory(wildcards, attempt):
@@ -68,8 +115,7 @@ def train_memory(wildcards, attempt):
 
 def cost(wildcards):
     """What the cost table says of a run, or None."""
-    spec = study.runs_spec(wildcards.dataset, wildcards.architecture, wildcards.method)
-    return costs.find(COSTS, costs.definition(spec))
+    return costs.expected(COSTS, study, wildcards.dataset, wildcards.architecture, wildcards.method)
 
 
 def counts_spec(wildcards):
@@ -77,7 +123,7 @@ def counts_spec(wildcards):
 
 
 def scores_spec(wildcards):
-    return as_text(study.scores_spec(wildcards.dataset, wildcards.architecture))
+    return as_text(study.scores_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
 
 
 def trajectories_spec(wildcards):
@@ -94,6 +140,46 @@ def family_counts_sidecars(wildcards):
     return [f"{path}.prov.json" for path in family_counts(wildcards)]
 
 
+def distillation_spec(wildcards):
+    return as_text(study.distillation_spec(wildcards.dataset, wildcards.family, wildcards.method))
+
+
+def one_hot_counts(wildcards):
+    """One-hot counts of a family's architectures, smallest first."""
+    path = f"{RESULTS}/counts/{wildcards.dataset}/{{architecture}}/{ONE_HOT}.npz"
+    return collect(path, architecture=study.families[wildcards.family]["architectures"])
+
+
+def distilled_counts(wildcards):
+    """Counts of a family's architectures that learn with a method of distillation, smallest first."""
+    students = study.distillation_spec(wildcards.dataset, wildcards.family, wildcards.method)["students"]
+    return collect(f"{RESULTS}/counts/{wildcards.dataset}/{{student}}/{wildcards.method}.npz", student=students)
+
+
+def teacher_counts(wildcards):
+    """One-hot counts of the teacher; none where each student has its own, or teachers saw the whole training set."""
+    entry = study.config["distillation"][wildcards.method]
+    if entry["teacher"] == SELF or entry["teacher_data"] == "full":
+        return []
+    return f"{RESULTS}/counts/{wildcards.dataset}/{entry['teacher']}/{ONE_HOT}.npz"
+
+
+def proxies_spec(wildcards):
+    return as_text(study.proxies_spec(wildcards.dataset, wildcards.architecture))
+
+
+def full_data_blocks(kind):
+    """Files of one kind of the runs on the whole training set."""
+    path = f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{FULL_DATA}/block-{{block}}.{kind}"
+    return lambda wildcards: collect(path, block=study.methods[FULL_DATA].blocks, **wildcards)
+
+
+def counts_at_all_ratios(wildcards):
+    """One-hot counts at the study's ratio, then at the further ones."""
+    names = [name for name, method in study.methods.items() if method.kind in (ONE_HOT, "ratio")]
+    return collect(f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz", method=names, **wildcards)
+
+
 def report_spec(wildcards):
     return as_text(study.report_spec({dataset: figures_on(dataset) for dataset in study.datasets}))
 
@@ -102,25 +188,60 @@ def figure_spec(figure):
     return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
 
 
+def mean_memorisation_spec(wildcards):
+    return as_text(study.mean_memorisation_spec(wildcards.dataset))
+
+
+def distillation_figure_spec(figure):
+    return lambda wildcards: as_text(study.distillation_figure_spec(figure, wildcards.dataset))
+
+
+def proxy_figure_spec(figure):
+    return lambda wildcards: as_text(study.proxy_figure_spec(figure, wildcards.dataset))
+
+
 def hazards_spec(wildcards):
     return as_text(study.hazards_spec(wildcards.dataset))
 
 
 def drawn(kind, architectures=study.drawn):
     """Files of one kind of the scores, one for each architecture in a figure."""
-    path = f"{RESULTS}/scores/{{dataset}}/{{architecture}}/one-hot.{kind}"
+    path = f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{ONE_HOT}.{kind}"
     return lambda wildcards: collect(path, architecture=architectures(wildcards.dataset), **wildcards)
+
+
+def all_methods(kind):
+    """Files of one kind of the scores of all methods that are drawn against size, in the order of the figure's spec."""
+    path = f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.{kind}"
+    return lambda wildcards: [path.format(**wildcards, **entry) for entry in study.drawn_methods(wildcards.dataset)]
 
 
 def along_families(kind):
     """Files of one kind of the trajectories, one for each family."""
-    path = f"{RESULTS}/trajectories/{{dataset}}/{{family}}/one-hot.{kind}"
+    path = f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{ONE_HOT}.{kind}"
     return lambda wildcards: collect(path, family=study.families_on(wildcards.dataset), **wildcards)
+
+
+def of_distillation(kind):
+    """Files of one kind of the distillation, one for each family and method."""
+    path = f"{RESULTS}/distillation/{{dataset}}/{{family}}/{{method}}.{kind}"
+    return lambda wildcards: [
+        path.format(dataset=wildcards.dataset, family=family, method=method)
+        for family, method in study.distilled_along(wildcards.dataset)
+    ]
+
+
+def of_proxies(kind):
+    """Files of one kind of the proxies, one for each architecture that has them."""
+    path = f"{RESULTS}/proxies/{{dataset}}/{{architecture}}.{kind}"
+    return lambda wildcards: collect(path, architecture=study.tracked(wildcards.dataset), **wildcards)
 
 
 def figures_on(dataset):
     """Names of the figures of a dataset."""
-    return FIGURES + (ALONG_FAMILIES if study.families_on(dataset) else [])
+    figures = FIGURES + (ALONG_FAMILIES if study.families_on(dataset) else [])
+    figures += OF_DISTILLATION if study.distilled_along(dataset) else []
+    return figures + (OF_PROXIES if study.tracked(dataset) else [])
 
 
 def figure(name):
@@ -136,15 +257,28 @@ def all_figures():
 
 
 def all_scores():
-    return [f"{RESULTS}/scores/{'/'.join(run)}.parquet" for run in study.runs]
+    return [f"{RESULTS}/scores/{'/'.join(run)}.parquet" for run in study.scored]
 
 
 def all_trajectories():
     return [
-        f"{RESULTS}/trajectories/{dataset}/{family}/{method}.parquet"
+        f"{RESULTS}/trajectories/{dataset}/{family}/{ONE_HOT}.parquet"
         for dataset in study.datasets
         for family in study.families_on(dataset)
-        for method in study.methods
+    ]
+
+
+def all_distillation():
+    return [
+        f"{RESULTS}/distillation/{dataset}/{family}/{method}.parquet"
+        for dataset in study.datasets
+        for family, method in study.distilled_along(dataset)
+    ]
+
+
+def all_proxies():
+    return [
+        f"{RESULTS}/proxies/{dataset}/{name}.parquet" for dataset in study.datasets for name in study.tracked(dataset)
     ]
 
 

@@ -1,14 +1,9 @@
 rule count:
     input:
         dataset=f"{RESULTS}/data/{{dataset}}.npz",
-        blocks=collect(
-            f"{RESULTS}/runs/{{{{dataset}}}}/{{{{architecture}}}}/{{{{method}}}}/block-{{block}}.npz",
-            block=study.blocks,
-        ),
-        sidecars=collect(
-            f"{RESULTS}/runs/{{{{dataset}}}}/{{{{architecture}}}}/{{{{method}}}}/block-{{block}}.npz.prov.json",
-            block=study.blocks,
-        ),
+        blocks=blocks_of("npz"),
+        sidecars=blocks_of("npz.prov.json"),
+        teachers=teachers_sidecars,
     output:
         **with_sidecars(counts=f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz"),
     log:
@@ -19,4 +14,5 @@ rule count:
         spec=counts_spec,
     shell:
         "memflow count --spec {params.spec:q} --dataset {input.dataset:q} --blocks {input.blocks:q}"
+        " --teachers {input.teachers:q}"
         " --output {output.counts:q} --log {log:q}"

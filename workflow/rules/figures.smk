@@ -1,6 +1,6 @@
 rule mean_memorisation:
     input:
-        summary=drawn("summary.csv"),
+        summary=all_methods("summary.csv"),
     output:
         **figure("mean_memorisation"),
     log:
@@ -8,7 +8,7 @@ rule mean_memorisation:
     conda:
         ENVIRONMENT
     params:
-        spec=figure_spec("mean_memorisation"),
+        spec=mean_memorisation_spec,
     shell:
         "python workflow/scripts/mean_memorisation.py --spec {params.spec:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -99,4 +99,119 @@ rule hazards:
         spec=hazards_spec,
     shell:
         "python workflow/scripts/hazards.py --spec {params.spec:q} --pairs {input.pairs:q} --dataset {input.dataset:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule distillation_joint:
+    input:
+        pairs=of_distillation("parquet"),
+    output:
+        **figure("distillation_joint"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/distillation_joint.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=distillation_figure_spec("distillation_joint"),
+    shell:
+        "python workflow/scripts/distillation_joint.py --spec {params.spec:q} --pairs {input.pairs:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule distillation_by_trajectory:
+    input:
+        summary=of_distillation("summary.csv"),
+    output:
+        **figure("distillation_by_trajectory"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/distillation_by_trajectory.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=distillation_figure_spec("distillation_by_trajectory"),
+    shell:
+        "python workflow/scripts/distillation_by_trajectory.py --spec {params.spec:q} --summary {input.summary:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule teacher_transfer:
+    input:
+        transfer=of_distillation("transfer.csv"),
+    output:
+        **figure("teacher_transfer"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/teacher_transfer.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=distillation_figure_spec("teacher_transfer"),
+    shell:
+        "python workflow/scripts/teacher_transfer.py --spec {params.spec:q} --transfer {input.transfer:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule proxy_agreement:
+    input:
+        agreement=of_proxies("agreement.csv"),
+    output:
+        **figure("proxy_agreement"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/proxy_agreement.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=proxy_figure_spec("proxy_agreement"),
+    shell:
+        "python workflow/scripts/proxy_agreement.py --spec {params.spec:q} --agreement {input.agreement:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule proxy_bimodality:
+    input:
+        summary=of_proxies("summary.csv"),
+    output:
+        **figure("proxy_bimodality"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/proxy_bimodality.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=proxy_figure_spec("proxy_bimodality"),
+    shell:
+        "python workflow/scripts/proxy_bimodality.py --spec {params.spec:q} --summary {input.summary:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule proxy_trajectories:
+    input:
+        proxies=of_proxies("parquet"),
+        halves=drawn("halves.parquet", study.tracked),
+    output:
+        **figure("proxy_trajectories"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/proxy_trajectories.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=proxy_figure_spec("proxy_trajectories"),
+    shell:
+        "python workflow/scripts/proxy_trajectories.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule proxy_disagreement:
+    input:
+        proxies=of_proxies("parquet"),
+        halves=drawn("halves.parquet", study.tracked),
+        dataset=f"{RESULTS}/data/{{dataset}}.npz",
+    output:
+        **figure("proxy_disagreement"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/proxy_disagreement.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=proxy_figure_spec("proxy_disagreement"),
+    shell:
+        "python workflow/scripts/proxy_disagreement.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"

@@ -3,8 +3,10 @@ rule report:
         figures=all_figures(),
         scores=all_scores(),
         trajectories=all_trajectories(),
+        distillation=all_distillation(),
+        proxies=all_proxies(),
         template="workflow/report/report.html",
-        captions=collect("workflow/report/{figure}.rst", figure=FIGURES + ALONG_FAMILIES),
+        captions=collect("workflow/report/{figure}.rst", figure=FIGURES + ALONG_FAMILIES + OF_DISTILLATION + OF_PROXIES),
     output:
         **with_sidecars(report=f"{RESULTS}/report/report.html"),
     log:

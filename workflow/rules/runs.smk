@@ -1,6 +1,11 @@
+# A teacher's weights are kept, for the students of every method that learns from it.
+ruleorder: train_teacher > train
+
+
 rule train:
     input:
         dataset=ancient(f"{RESULTS}/data/{{dataset}}.npz"),
+        teachers=teachers,
     output:
         **with_sidecars(block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz"),
     log:
@@ -13,8 +18,26 @@ rule train:
         runtime=train_minutes,
         mem_mb=train_memory,
         checkpoint_minutes=10,
+        keep_weights="none",
     params:
         spec=block_spec,
     shell:
-        "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --output {output.block:q} --log {log:q}"
-        " --checkpoint-minutes {resources.checkpoint_minutes}"
+        TRAIN
+
+
+# The same command: a block that has both outputs is as good without the second, when nobody learns from it any more.
+use rule train as train_teacher with:
+    output:
+        **with_sidecars(
+            block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz",
+            weights=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.weights.npz",
+        ),
+    wildcard_constraints:
+        architecture="|".join(study.teachers) or "none",
+        method="|".join(study.teachers_methods) or "none",
+    resources:
+        gpu=train_gpus,
+        runtime=train_minutes,
+        mem_mb=train_memory,
+        checkpoint_minutes=10,
+        keep_weights=keep_weights,

@@ -31,12 +31,13 @@ def main(
     description : str
         For ``--help``.
     inputs : dict of str to str
-        Kinds of table that the figure needs, such as ``summary``; each is an option that takes one file for each name
-        in a list of the spec: ``architectures``, ``families`` or ``largest``; or a single one, for ``dataset``.
+        Kinds of table that the figure needs, such as ``summary``; each is an option that takes one file for each entry
+        of a list of the spec: ``architectures``, ``families``, ``largest``, ``drawn``, ``distillations`` or
+        ``proxied``; or a single one, for ``dataset``.
     table : callable
-        Takes the spec (from :meth:`memflow.config.Study.figure_spec`) and the tables by kind, each with the files' rows
-        one after the other and their names in a column ``architecture``, ``family`` or ``dataset``; returns the tidy
-        table that holds every number of the figure.
+        Takes the spec (from :meth:`memflow.config.Study.figure_spec`, and others there) and the tables by kind, each
+        with the files' rows one after the other and what their entry names in columns ``architecture``, ``family``,
+        ``method`` or ``dataset``; returns the tidy table that holds every number of the figure.
     draw : callable
         Takes the spec and that table.
     pictures : bool
@@ -72,11 +73,18 @@ def _parse(description: str, inputs: list[str]) -> argparse.Namespace:
 
 
 def _read(paths: list[Path], names: str, spec: dict[str, Any]) -> pd.DataFrame:
-    column = {"families": "family", "dataset": "dataset"}.get(names, "architecture")
     entries = [spec["dataset"]] if names == "dataset" else spec[names]
-    labels = [entry["title"] if column == "family" else entry for entry in entries]
     tables = [
-        (pd.read_parquet if path.suffix == ".parquet" else pd.read_csv)(path).assign(**{column: label})
-        for path, label in zip(paths, labels, strict=True)
+        (pd.read_parquet if path.suffix == ".parquet" else pd.read_csv)(path).assign(**_columns(names, entry))
+        for path, entry in zip(paths, entries, strict=True)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _columns(names: str, entry: Any) -> dict[str, str]:
+    """What the rows of an entry's file are of."""
+    if names == "families":
+        return {"family": entry["title"]}
+    if isinstance(entry, dict):
+        return {key: entry[key] for key in ("family", "architecture", "method") if key in entry}
+    return {"dataset" if names == "dataset" else "architecture": entry}

@@ -7,6 +7,7 @@ ordinary network.
 
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,3 +37,19 @@ def conv3x3(in_channels: int, out_channels: int, stride: int, fuse: int) -> nn.C
     conv = nn.Conv2d(fuse * in_channels, fuse * out_channels, 3, stride=stride, padding=1, bias=False, groups=fuse)
     nn.init.kaiming_normal_(conv.weight)
     return conv
+
+
+def states_of(network: nn.Module, fuse: int) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name, each [M, ...], of M networks side by side."""
+    arrays = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+    return {
+        name: np.stack(np.split(array, fuse)) if array.ndim else np.repeat(array, fuse)
+        for name, array in arrays.items()
+    }
+
+
+def load_states(network: nn.Module, states: dict[str, np.ndarray]) -> None:
+    """The reverse of :func:`states_of`."""
+    of_network = network.state_dict()
+    tensors = {name: torch.from_numpy(array) for name, array in states.items()}
+    network.load_state_dict({n: t.flatten(0, 1) if of_network[n].ndim else t[0] for n, t in tensors.items()})

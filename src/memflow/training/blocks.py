@@ -8,6 +8,7 @@ after its last checkpoint.
 import hashlib
 import logging
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import numpy as np
 import torch
 
 from memflow import provenance, registry, subsets
+from memflow import teachers as teaching
 from memflow.config import as_text
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.files import read_npz, sha256, write_npz
 from memflow.progress import Progress
-from memflow.training import gpus
+from memflow.training import gpus, weights
 from memflow.training.checkpoint import Checkpoint
 from memflow.training.device import bit_conditions
 from memflow.training.outcomes import block_masks, join, pack
@@ -29,7 +31,15 @@ from memflow.training.outcomes import block_masks, join, pack
 log = logging.getLogger(__name__)
 
 
-def run(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_minutes: float = 10) -> None:
+def run(
+    spec: dict[str, Any],
+    dataset_path: Path,
+    output: Path,
+    checkpoint_minutes: float = 10,
+    *,
+    teachers: Sequence[Path] = (),
+    keep: Sequence[int] = (),
+) -> None:
     """Train a block.
 
     Parameters
@@ -45,12 +55,24 @@ def run(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_minut
         float16[runs, n_train] and ``parameters`` int64, the size of one network.
     checkpoint_minutes : float
         A unit that takes longer keeps what it has reached after every so many minutes.
+    teachers : sequence of Path
+        Weights of the teachers, where the spec is of distilled students.
+    keep : sequence of int
+        Epochs after which the networks' weights are kept, in ``block-<index>.weights.npz`` beside the output: arrays
+        [runs, ...], named by :func:`memflow.training.weights.named`.
     """
     with gpus.one():
-        _train_block(spec, dataset_path, output, 60 * checkpoint_minutes)
+        _train_block(spec, dataset_path, output, 60 * checkpoint_minutes, list(teachers), list(keep))
 
 
-def _train_block(spec: dict[str, Any], dataset_path: Path, output: Path, checkpoint_seconds: float) -> None:
+def _train_block(
+    spec: dict[str, Any],
+    dataset_path: Path,
+    output: Path,
+    checkpoint_seconds: float,
+    teachers: list[Path],
+    keep: list[int],
+) -> None:
     torch.set_num_threads(1)  # bits differ between one thread and two; workers run side by side instead
     started = provenance.now()
     dataset = prepared.load(dataset_path)
@@ -58,15 +80,25 @@ def _train_block(spec: dict[str, Any], dataset_path: Path, output: Path, checkpo
     seeds, masks = range(*spec["seeds"]), block_masks(spec, dataset, range(*spec["seeds"]))
     hashes = [subsets.mask_hash(mask) for mask in masks]
     conditions = _conditions(spec)
-    identity = hashlib.sha256(as_text({**definition, **conditions, "masks": hashes}).encode()).hexdigest()[:16]
+    inputs = {path: sha256(path) for path in (dataset_path, *teachers)}
+    made_from = {**definition, **conditions, "masks": hashes, "teachers": [inputs[path] for path in teachers]}
+    identity = hashlib.sha256(as_text({**made_from, "keep": keep}).encode()).hexdigest()[:16]
     partial = output.with_name(f"{output.name}.partial") / identity
     label = " ".join(output.with_suffix("").parts[-4:])
-    units = _train_units(spec, dataset, masks, seeds, partial, label, checkpoint_seconds)
-    write_npz(output, {"seeds": np.array(seeds), **join(units)})
+    more: dict[str, Any] = {"keep": keep} if keep else {}
+    if "teacher" in spec:
+        more["teachers"] = teaching.load(spec, dataset.fingerprint, teachers, masks)
+    joined = join(_train_units(spec, dataset, masks, seeds, partial, label, checkpoint_seconds, more))
+    kept = {name: joined.pop(name) for name in list(joined) if name.startswith(weights.PREFIX)}
+    write_npz(output, {"seeds": np.array(seeds), **joined})
+    outputs = [output]
+    if keep:
+        outputs.append(output.with_suffix(".weights.npz"))
+        write_npz(outputs[-1], {"seeds": np.array(seeds), **kept})
     provenance.write(
-        [output],
+        outputs,
         definition,
-        inputs={dataset_path: sha256(dataset_path)},
+        inputs=inputs,
         started=started,
         bit_conditions=conditions,
         details={"masks": hashes},
@@ -94,8 +126,9 @@ def _train_units(
     partial: Path,
     label: str,
     checkpoint_seconds: float,
+    more: dict[str, Any],
 ) -> list[dict[str, np.ndarray]]:
-    """Outcomes of all units, trained or kept from an earlier job."""
+    """Outcomes of all units, trained or kept from an earlier job; ``more`` are further arguments of the learner."""
     learn, fuse = registry.resolve(spec["learner"]), spec["recipe"]["fuse"]
     starts = range(0, len(seeds), fuse)
     paths = [partial / f"seed-{seeds[start]}.npz" for start in starts]
@@ -107,7 +140,10 @@ def _train_units(
         if path not in kept:
             report = lambda share: progress.within_unit(fuse, share)  # noqa: E731
             checkpoint = Checkpoint(path.with_suffix(".checkpoint.npz"), checkpoint_seconds)
-            unit = pack(learn(spec, dataset, masks[now], seeds[now], report, checkpoint), masks[now])
+            of_unit = (
+                more | {"teachers": {k: v[now] for k, v in more["teachers"].items()}} if "teachers" in more else more
+            )
+            unit = pack(learn(spec, dataset, masks[now], seeds[now], report, checkpoint, **of_unit), masks[now])
             write_npz(path, unit)
             checkpoint.remove()
             kept[path] = unit

@@ -14,13 +14,15 @@ SHARED = ("epochs", "parameters")  # the same for every run
 
 
 def block_masks(spec: dict[str, Any], dataset: Dataset, seeds: range) -> np.ndarray:
-    """Masks of some seeds of a spec, bool[len(seeds), n_train].
+    """Masks of some seeds of a spec, bool[len(seeds), n_train]; all True for the design ``whole``.
 
     Raises
     ------
     InputError
         If there are fewer examples than runs in a balanced group.
     """
+    if spec["design"] == "whole":
+        return np.ones((len(seeds), len(dataset.train)), dtype=bool)
     by_example = spec["subset_unit"] == "example"
     units = np.arange(len(dataset.train)) if by_example else dataset.near_duplicate_group
     size, available = subsets.group_size(spec["design"], Fraction(spec["ratio"])), len(np.unique(units))
@@ -46,7 +48,7 @@ def pack(outcome: dict[str, np.ndarray], masks: np.ndarray) -> dict[str, np.ndar
     -------
     dict
         The correctness as uint8[runs, E, ceil(n / 8)], and ``accuracy`` float32[runs, E, 3]: in-sample, out-of-sample,
-        test.
+        test; NaN where there is nothing out-of-sample.
     """
     train, test = outcome["train_correct"], outcome["test_correct"]
     inside = masks[:, None]
@@ -69,4 +71,5 @@ def join(units: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _mean(correct: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return (correct & where).sum(axis=-1) / where.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return (correct & where).sum(axis=-1) / where.sum(axis=-1)

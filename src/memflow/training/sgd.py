@@ -13,6 +13,7 @@ from torch.optim.sgd import sgd  # the class torch.optim.SGD wraps this function
 from memflow import registry, rng
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
+from memflow.models.fused import states_of
 from memflow.training import schedules, weights
 from memflow.training.batches import Images, epoch_order
 from memflow.training.checkpoint import Checkpoint, State
@@ -119,7 +120,7 @@ def fit(
         if epoch + 1 in evaluated:
             records.append(_evaluate(network, train, test, masks, recipe))
         if epoch + 1 in keep:
-            kept |= weights.named(epoch + 1, weights.of(network, len(seeds)))
+            kept |= weights.named(epoch + 1, states_of(network, len(seeds)))
         if checkpoint and checkpoint.is_due():
             checkpoint.save(_state(epoch + 1, records, kept, network, momentum, tracker))
         report((epoch + 1) / recipe["epochs"])
@@ -242,7 +243,7 @@ def _train_epoch(
         images, labels = train.batch(order[:, now], draws[:, now])
         rate = schedules.factor(recipe["schedule"], epoch + step / steps, recipe["epochs"])
         with autocast(train.device, recipe["precision"]):
-            logits = _by_network(network(images), len(seeds), train.n_classes).float()
+            logits = by_network(network(images), len(seeds), train.n_classes).float()
         gradients = torch.autograd.grad(loss(logits, labels, images, order[:, now]) / batch, parameters)
         if tracker:
             tracker.batch(order[:, now], logits, labels)
@@ -283,7 +284,7 @@ def _weight_decays(network: nn.Module, recipe: dict[str, Any]) -> dict[float, li
     return decays
 
 
-def _by_network(logits: torch.Tensor, fuse: int, n_classes: int) -> torch.Tensor:
+def by_network(logits: torch.Tensor, fuse: int, n_classes: int) -> torch.Tensor:
     """Logits as [batch, M, classes]; an architecture that knows no fusing gives [batch, classes]."""
     if logits.shape[1:] != (fuse, n_classes) and (fuse, *logits.shape[1:]) != (1, n_classes):
         raise InputError(f"the network gives outputs {list(logits.shape)} instead of [batch, {n_classes}] logits")
@@ -296,8 +297,8 @@ def _evaluate(
 ) -> dict[str, np.ndarray]:
     """Correctness and losses of one epoch, and the log-odds of the label on the training split."""
     network.eval()
-    train_logits = _logits(network, train, len(masks), recipe["precision"])
-    test_logits = _logits(network, test, len(masks), recipe["precision"])
+    train_logits = logits_of(network, train, len(masks), recipe["precision"])
+    test_logits = logits_of(network, test, len(masks), recipe["precision"])
     train_loss, test_loss = _losses(train_logits, train.labels), _losses(test_logits, test.labels)
     inside = torch.from_numpy(masks).to(train.device)
     losses = [_masked_mean(train_loss, inside), _masked_mean(train_loss, ~inside), test_loss.mean(1)]
@@ -309,7 +310,8 @@ def _evaluate(
     }
 
 
-def _logits(network: nn.Module, images: Images, fuse: int, precision: str) -> torch.Tensor:
+@torch.inference_mode()
+def logits_of(network: nn.Module, images: Images, fuse: int, precision: str) -> torch.Tensor:
     """float32[M, n, classes] on images without augmentation."""
     size = EVALUATION_BATCH[images.device.type]
     parts = []
@@ -317,7 +319,7 @@ def _logits(network: nn.Module, images: Images, fuse: int, precision: str) -> to
         for start in range(0, len(images.labels), size):
             batch = images.plain(slice(start, start + size)).repeat(1, fuse, 1, 1)
             logits = network(batch.contiguous(memory_format=torch.channels_last))
-            parts.append(_by_network(logits.float(), fuse, images.n_classes))
+            parts.append(by_network(logits.float(), fuse, images.n_classes))
     return torch.cat(parts).transpose(0, 1)
 
 
