@@ -171,19 +171,11 @@ def c_scores(by_ratio: dict[str, Counts]) -> list[Measure]:
     by_ratio : dict of str to Counts
         First the study's own ratio, whose runs the score comes from.
     """
-    parts: list[Measure] = []
-    for ratio, merged in by_ratio.items():
-        name = f"c_score_{ratio.replace('/', '-')}" if parts else "c_score"
-        runs = len(merged.converged)
-        parts.append(Measure(name, (merged.n_groups,), runs, _acc_out(merged), low_share, shares_runs=not parts))
-    if len(parts) == 1:
-        return parts
-
-    def mean(used: Used) -> np.ndarray:
-        return np.mean([part.original([of]) for part, of in zip(parts, used, strict=True)], axis=0)
-
-    units, runs = tuple(part.units[0] for part in parts), sum(part.runs for part in parts)
-    return [*parts, Measure("c_score_mean", units, runs, mean, low_share, shares_runs=True)]
+    names = [f"c_score_{ratio.replace('/', '-')}" for ratio in by_ratio]
+    names[0] = "c_score"
+    merged = list(by_ratio.values())
+    parts = [_c_score(name, [one], shares_runs=one is merged[0]) for name, one in zip(names, merged, strict=True)]
+    return parts if len(parts) == 1 else [*parts, _c_score("c_score_mean", merged, shares_runs=True)]
 
 
 def example_table(merged: Counts, measures: list[Measure]) -> pd.DataFrame:
@@ -348,13 +340,19 @@ def _conditions(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return distinct
 
 
-def _acc_out(merged: Counts) -> Callable[[Used], np.ndarray]:
-    def acc_out(used: Used) -> np.ndarray:
-        _, _, correct, n = merged.only(used[0]).totals()
-        with np.errstate(invalid="ignore"):
-            return (correct / n).astype(np.float32)
+def _c_score(name: str, merged: list[Counts], shares_runs: bool) -> Measure:
+    """The mean out-of-sample accuracy at some ratios."""
 
-    return acc_out
+    def original(used: Used) -> np.ndarray:
+        accuracies = []
+        for one, groups in zip(merged, used, strict=True):
+            _, _, correct, n = one.only(groups).totals()
+            with np.errstate(invalid="ignore"):
+                accuracies.append(correct / n)
+        return np.mean(accuracies, axis=0).astype(np.float32)
+
+    units, runs = tuple(one.n_groups for one in merged), sum(len(one.converged) for one in merged)
+    return Measure(name, units, runs, original, low_share, shares_runs)
 
 
 def _everything(units: Iterable[int]) -> list[np.ndarray]:

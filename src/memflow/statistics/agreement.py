@@ -101,8 +101,8 @@ def rank_ceiling(weights: np.ndarray, n_in: np.ndarray, n_out: np.ndarray) -> fl
         point, inside, outside = rng.uniform("rank ceiling", (draw,), (3, CEILING_EXAMPLES))
         point = np.searchsorted(cumulative, point * cumulative[-1], side="right")
         row, column = np.divmod(point, len(ACC_OUT))
-        acc_in = binom.ppf(inside, n_in[example], ACC_IN[row]) / n_in[example]
-        acc_out = binom.ppf(outside, n_out[example], ACC_OUT[column]) / n_out[example]
+        acc_in = _binomial(inside, n_in[example], ACC_IN, row) / n_in[example]
+        acc_out = _binomial(outside, n_out[example], ACC_OUT, column) / n_out[example]
         ceilings.append(correlations((acc_in - acc_out).astype(np.float32), SCORES[point])[1])
     return float(np.mean(ceilings))
 
@@ -115,3 +115,15 @@ def _pearson(one: np.ndarray, other: np.ndarray) -> float:
 def _varying(statistic: Callable[[Used], np.ndarray], everything: Used, sample: int, used: np.ndarray) -> np.ndarray:
     """The statistic with some units of one sample, and all of the others."""
     return statistic([*everything[:sample], used > 0, *everything[sample + 1 :]])
+
+
+def _binomial(uniform: np.ndarray, n: np.ndarray, p: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Binomial numbers (n trials, p[which]) from uniform ones, by inversion of the distribution functions."""
+    drawn = np.empty(len(uniform), dtype=np.int64)
+    for trials in np.unique(n):
+        where = n == trials
+        # Those of all p one after the other, each raised by its place, are one ascending sequence.
+        steps = np.arange(len(p))[:, None] + binom.cdf(np.arange(trials), trials, p[:, None])
+        below = np.searchsorted(steps.ravel(), which[where] + uniform[where], side="right")
+        drawn[where] = np.clip(below - which[where] * trials, 0, trials)
+    return drawn
