@@ -60,7 +60,7 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
     records = [provenance.read(path) for path in counts_paths]
     merged_from = [record["definition"] for record in records]
     for path, definition in zip(counts_paths, merged_from, strict=True):
-        _check_same_subsets(path, definition, merged_from[0])
+        check_same_subsets(path, definition, merged_from[0], method=merged_from[0]["runs"]["method"])
     sizes = {name: counts.load(path) for name, path in zip(spec["architectures"], counts_paths, strict=True)}
     rule = {key: spec[key] for key in ("tau", "fdr", "confidence")}
     scored = scored_everywhere(sizes)
@@ -199,7 +199,7 @@ def mean_curves(sizes: Sizes, halves: pd.DataFrame, confidence: float) -> pd.Dat
             if not all(where.any() for where in selected):
                 continue
             groups = next(iter(sizes.values())).n_groups
-            value, low, high = bootstrap(groups, _mean_scores(sizes, selected), confidence, strata=2)
+            value, low, high = bootstrap(groups, mean_scores(sizes, selected), confidence, strata=2)
             part = pd.DataFrame({"basis": basis, "type": kind, "architecture": list(sizes)})
             part["parameters"] = [size.parameters for size in sizes.values()]
             parts.append(part.assign(value=value, low=low, high=high, n_examples=np.mean([w.sum() for w in selected])))
@@ -210,6 +210,60 @@ def scored_everywhere(sizes: Sizes) -> Sizes:
     """Only the examples with a score at every size."""
     where = _has_scores(sizes)
     return {name: size.select(where) for name, size in sizes.items()}
+
+
+def mean_scores(sizes: Sizes, selected: list[np.ndarray]) -> Statistic:
+    """At each size: the mean over the examples that the even groups selected, in the odd groups, and vice versa.
+
+    Parameters
+    ----------
+    sizes : dict of str to Counts
+    selected : list of two bool[n]
+        Examples that the even and that the odd groups selected; some each.
+
+    Returns
+    -------
+    callable
+        For :func:`memflow.statistics.resampling.bootstrap` with two strata; its S statistics are the sizes.
+    """
+    examples = [[size.select(where) for size in sizes.values()] for where in selected]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        odd = np.arange(weights.shape[1]) % 2
+        measured = [
+            [size.means(weights * of_half)[:, 0] for size in chosen]
+            for chosen, of_half in zip(examples, (odd, 1 - odd), strict=True)
+        ]
+        return np.mean(measured, axis=0).T
+
+    return statistic
+
+
+def check_same_subsets(path: Path, definition: dict[str, Any], first: dict[str, Any], method: str) -> None:
+    """Refuse counts that cannot be paired with the first: of another dataset or other subsets, or not of the method.
+
+    Parameters
+    ----------
+    path : Path
+        The counts file, for the message.
+    definition, first : dict
+        Definitions of these counts and of those that they are compared with, from their sidecars.
+    method : str
+        What these counts must be of, whatever the method of the first.
+
+    Raises
+    ------
+    ProvenanceError
+        With the file, and each key that differs.
+    """
+
+    def subsets(of: dict[str, Any]) -> dict[str, Any]:
+        runs = {key: of["runs"][key] for key in ("dataset", "method", "design", "ratio", "subset_unit")}
+        return {**runs, "fingerprint": of["fingerprint"], "seeds": of["seeds"]}
+
+    differences = provenance.differences(subsets(definition), subsets(first) | {"method": method})
+    if differences:
+        raise ProvenanceError(f"{path} does not share the family's subsets: {'; '.join(differences)}")
 
 
 def _has_scores(sizes: Sizes) -> np.ndarray:
@@ -249,30 +303,3 @@ def _mean_change(sizes: Sizes, groups_of_examples: list[np.ndarray]) -> Statisti
     first, *_, last = sizes.values()
     ends = [(first.select(where), last.select(where)) for where in groups_of_examples]
     return lambda weights: np.stack([(b.means(weights) - a.means(weights))[:, 0] for a, b in ends], axis=1)
-
-
-def _mean_scores(sizes: Sizes, selected: list[np.ndarray]) -> Statistic:
-    """At each size: the mean over the examples that the even groups selected, in the odd groups, and vice versa."""
-    examples = [[size.select(where) for size in sizes.values()] for where in selected]
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        odd = np.arange(weights.shape[1]) % 2
-        measured = [
-            [size.means(weights * of_half)[:, 0] for size in chosen]
-            for chosen, of_half in zip(examples, (odd, 1 - odd), strict=True)
-        ]
-        return np.mean(measured, axis=0).T
-
-    return statistic
-
-
-def _check_same_subsets(path: Path, definition: dict[str, Any], first: dict[str, Any]) -> None:
-    """Refuse counts that were not made on the family's first architecture's subsets and dataset."""
-
-    def subsets(of: dict[str, Any]) -> dict[str, Any]:
-        runs = {key: of["runs"][key] for key in ("dataset", "method", "design", "ratio", "subset_unit")}
-        return {**runs, "fingerprint": of["fingerprint"], "seeds": of["seeds"]}
-
-    differences = provenance.differences(subsets(definition), subsets(first))
-    if differences:
-        raise ProvenanceError(f"{path} does not share the family's subsets: {'; '.join(differences)}")
