@@ -207,6 +207,7 @@ def tracked_by_hand(sequences, labels, n_classes=2, epochs=4):
             index = np.array([seen[::-1]])  # the order within a batch does not matter
             logits = torch.tensor([sequences[example][epoch] for example in index[0]], dtype=torch.float32)
             tracker.batch(index, logits.reshape(-1, 1, n_classes), torch.tensor(labels)[index.T])
+            tracker._take_in()  # as at the end of an epoch
     return {name: array[0] for name, array in tracker._of_training().items()}
 
 
@@ -259,11 +260,23 @@ def test_an_example_that_was_never_seen_has_no_numbers_and_no_other_is_touched()
         assert np.isnan(array).tolist() == [True, False, False], name
 
 
+def test_steps_that_wait_are_taken_in_when_they_are_many_with_the_same_bits(tracked, dataset, monkeypatch, request):
+    outcome, _ = tracked
+    monkeypatch.setattr(tracking, "WAITING", 16 * 2 * 3 * 2)  # two steps
+    calls, take_in = [], Tracker._take_in
+    monkeypatch.setattr(Tracker, "_take_in", lambda tracker: calls.append(1) or take_in(tracker))
+    again = learn(full_spec(request.node.callspec.params["tracked"]), dataset)
+    assert len(calls) == 2 * EPOCHS
+    for name, array in outcome.items():
+        assert array.tobytes() == again[name].tobytes(), name
+
+
 def test_networks_side_by_side_are_kept_apart():
     tracker = Tracker(2, 3, {"epochs": 1, "precision": "fp32"}, 1)
     index = np.array([[2, 0], [1, 2]])
     logits = torch.tensor([[RIGHT, WRONG], [WRONG, RIGHT]])  # [batch, network, class]
     tracker.batch(index, logits, torch.zeros(2, 2, dtype=torch.int64))
+    tracker._take_in()
     accuracy = tracker._of_training()["cumulative_accuracy"]
     np.testing.assert_array_equal(accuracy, [[0, np.nan, 1], [np.nan, 0, 1]])
 

@@ -25,6 +25,7 @@ from memflow.training.checkpoint import Checkpoint, State
 # What is kept of every network and example: number of epochs seen, of those in which it was right, of changes from
 # right to wrong; whether it was right the last time; sums over the epochs seen.
 SEEN, CORRECT, FORGOTTEN, RIGHT, CONFIDENCE, SQUARED_CONFIDENCE, LOSS, MARGIN = range(8)
+WAITING = 2**22  # logits of steps of one epoch that may wait to be taken in: 16 MB
 
 
 def learn(
@@ -100,37 +101,48 @@ class Tracker:
     ) -> None:
         self.epochs, self.precision, self.early, self.layers = recipe["epochs"], recipe["precision"], early, layers
         self.sums = torch.zeros(fuse, n, 8, dtype=torch.float64)  # 64 bytes per network and example
+        self.waiting: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []
         self.el2n = np.full((fuse, n), np.nan, dtype=np.float32)
 
-    @torch.no_grad()
     def batch(self, index: np.ndarray, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Take in one step of training.
 
         Parameters
         ----------
         index : int64[M, batch]
-            Examples of each network, none twice: they are assigned, not added, so that the sums have no order.
+            Examples of each network, none twice in an epoch.
         logits : float32[batch, M, classes]
         labels : int64[batch, M]
         """
-        self.sums = self.sums.to(logits.device)
-        z, label = logits.detach().transpose(0, 1), labels.T[..., None]
+        self.waiting.append((index, logits.detach(), labels))
+        if sum(waiting.numel() for _, waiting, _ in self.waiting) >= WAITING:
+            self._take_in()
+
+    @torch.no_grad()
+    def _take_in(self) -> None:
+        """Add up the steps that wait: many at once, for each of these small operations costs the same."""
+        indices, logits, labels = zip(*self.waiting, strict=True)
+        self.waiting = []
+        z, label = torch.cat(logits).transpose(0, 1).contiguous(), torch.cat(labels).T[..., None]
         log_p = z.log_softmax(-1).gather(-1, label)[..., 0].double()
         confidence = log_p.exp()
         margin = z.gather(-1, label)[..., 0] - z.scatter(-1, label, -torch.inf).amax(-1)
         right = (z.argmax(-1) == label[..., 0]).double()
+        self.sums = self.sums.to(z.device)
         where = (
-            torch.arange(len(index), device=logits.device)[:, None],
-            torch.from_numpy(np.ascontiguousarray(index)).to(logits.device, non_blocking=True),
+            torch.arange(len(z), device=z.device)[:, None],
+            torch.from_numpy(np.concatenate(indices, axis=1)).to(z.device),
         )
         before = self.sums[where]
         was_right = before[..., RIGHT]
         one = torch.ones_like(right)
         news = [one, right, was_right * (1 - right), right - was_right, confidence, confidence**2, -log_p, margin]
-        self.sums[where] = before + torch.stack(news, dim=-1)
+        self.sums[where] = before + torch.stack(news, dim=-1)  # assigned, not accumulated: sums that have no order
 
     def epoch_done(self, epoch: int, network: nn.Module, train: Images) -> None:
         """Take in the end of an epoch, counted from 1; leaves the network in evaluation mode."""
+        if self.waiting:
+            self._take_in()
         if epoch == 1 and self.layers:
             prediction_depth.check(network, self.layers(network))  # now rather than after hours
         if epoch == self.early:
