@@ -95,28 +95,16 @@ class Study:
         """The method by which the teachers of a method of distillation are trained."""
         return FULL_DATA if self.config["distillation"][method]["teacher_data"] == "full" else ONE_HOT
 
-    @property
-    def teachers(self) -> list[str]:
-        """Architectures that others learn from."""
-        named = {
-            self.teacher(student, name)
-            for name in self.config["distillation"]
-            for student in self.methods[name].architectures
-        }
-        return [name for name in self.architectures if name in named]
-
-    @property
-    def teachers_methods(self) -> list[str]:
-        """Methods that teachers are trained with."""
-        return sorted({self.teachers_method(name) for name in self.config["distillation"]})
-
-    def is_taught_by(self, dataset: str, architecture: str, method: str) -> bool:
-        """Whether others learn from the runs of an architecture and method on a dataset."""
-        return any(
-            self.teachers_method(name) == method and architecture == self.teacher(student, name)
+    @cached_property
+    def taught_by(self) -> list[tuple[str, str, str]]:
+        """Dataset, architecture and method of the runs that others learn from."""
+        wanted = {
+            (dataset, self.teacher(student, name), self.teachers_method(name))
+            for dataset in self.datasets
             for name in self.config["distillation"]
             for student in self.students(dataset, name)
-        )
+        }
+        return [run for run in self.runs if run in wanted]
 
     def teacher_epochs(self, architecture: str, method: str) -> list[int]:
         """Epochs from which others learn of an architecture's runs, in order: after these its weights are kept."""

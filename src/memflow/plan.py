@@ -204,8 +204,8 @@ def _disk(method: Method, spec: dict[str, Any], n_train: int, n_test: int) -> in
 
 def _weights(study: Study, run: tuple[str, str, str], spec: dict[str, Any], data: Sizes) -> int:
     """Bytes of the weights that are kept of the runs of one dataset, architecture and method."""
-    dataset, architecture, name = run
-    if not study.is_taught_by(dataset, architecture, name):
+    _, architecture, name = run
+    if run not in study.taught_by:
         return 0
     epochs = len(study.teacher_epochs(architecture, name))
     return study.methods[name].seeds * epochs * throughputs.weights_bytes(spec, data.image_shape, data.n_classes)
@@ -273,8 +273,9 @@ def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> lis
 
 
 def _of_weights(weights: int, study: Study) -> str:
+    teachers = dict.fromkeys(architecture for _, architecture, _ in study.taught_by)
     return (
-        f"Of it {size(weights)} are weights that others learn from ({', '.join(study.teachers)}); when all is trained, "
+        f"Of it {size(weights)} are weights that others learn from ({', '.join(teachers)}); when all is trained, "
         f"memflow clean {study.name} --weights deletes them"
     )
 

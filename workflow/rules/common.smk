@@ -89,7 +89,7 @@ def teachers_sidecars(wildcards):
 def keep_weights(wildcards):
     """Epochs after which a teacher's weights are kept, such as 50,100; a resource, since it changes no run."""
     epochs = study.teacher_epochs(wildcards.architecture, wildcards.method)
-    return ",".join(map(str, epochs)) or "none"
+    return ",".join(map(str, epochs))
 
 
 def blocks_of(kind):

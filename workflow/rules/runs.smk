@@ -33,8 +33,7 @@ use rule train as train_teacher with:
             weights=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.weights.npz",
         ),
     wildcard_constraints:
-        architecture="|".join(study.teachers) or "none",
-        method="|".join(study.teachers_methods) or "none",
+        dataset="|".join(f"{run[0]}(?=/{run[1]}/{run[2]}/)" for run in study.taught_by) or "none",
     resources:
         gpu=train_gpus,
         runtime=train_minutes,
