@@ -1,23 +1,32 @@
 import functools
 import io
+import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from figure_helpers import FAMILIES as MLPS
 from figure_helpers import collisions, drawn_texts, legend_texts, outside
 from figure_helpers import select as rows_with
+from helpers import ARCHITECTURES, tiny_config
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import to_hex
 
-from memflow import distillation, trajectories
+from memflow import distillation, provenance, trajectories
+from memflow.config import Study
 from memflow.figures import distillation_by_trajectory, distillation_joint, style, teacher_transfer
 from memflow.figures.distillation_by_trajectory import MARKERS, ROWS
 from memflow.figures.distillation_joint import CENTRES, EDGES, FEWEST
 from memflow.figures.distillations import LEAK
+from memflow.files import sha256, write_csv, write_parquet
 from memflow.statistics.trajectory_types import TESTED
 
 pytestmark = pytest.mark.usefixtures("figure_style")
 
+PROJECT = Path(__file__).parents[2]
 MODULES = {
     "distillation_joint": distillation_joint,
     "distillation_by_trajectory": distillation_by_trajectory,
@@ -260,6 +269,39 @@ def test_the_figures_take_the_tables_of_the_stage(name, simulate_family):
     figure = MODULES[name].draw(spec, numbers)
     assert list(collisions(drawn_texts(figure))) == []
     assert len(numbers) > 0
+
+
+STUDY = Study(
+    tiny_config(
+        architectures=ARCHITECTURES | {"wide": {"model": "mlp", "hidden": [32], "recipe": "short"}},
+        families=MLPS,
+        distillation={
+            "from-wide": {"teacher": "wide", "students": ["mlp"]},
+            "self": {"teacher": "self", "students": ["mlp", "resnet"]},
+        },
+    )
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_script_makes_the_figure_of_a_study_from_the_files_of_its_methods(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, "mlp", 100)
+    monkeypatch.setitem(SIZES, "resnet", 250)
+    spec = STUDY.distillation_figure_spec(name, "digits")
+    assert len(spec["distillations"]) == 4
+    given, files = MAKE[KINDS[name]](spec), []
+    for number, entry in enumerate(spec["distillations"]):
+        files.append(tmp_path / f"{number}.{'parquet' if KINDS[name] == 'pairs' else 'csv'}")
+        rows = rows_with(given, family=entry["family"], method=entry["method"]).drop(columns=["family", "method"])
+        (write_parquet if KINDS[name] == "pairs" else write_csv)(files[-1], rows)
+        provenance.write([files[-1]], {}, inputs={}, started=provenance.now())
+    outputs = [f"--{kind}={tmp_path}/figure.{kind}" for kind in ("pdf", "png", "csv", "log")]
+    arguments = ["figure", "--spec", json.dumps(spec), f"--{KINDS[name]}", *map(str, files), *outputs]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(PROJECT / "workflow" / "scripts" / f"{name}.py"), run_name="__main__")
+    expected = MODULES[name].table(spec, {KINDS[name]: given})
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "figure.csv"), expected, check_dtype=False)
+    assert provenance.read(tmp_path / "figure.png")["inputs"] == {str(path): sha256(path) for path in files}
 
 
 # --- distillation_joint ----------------------------------------------------------------------------------------------
