@@ -15,6 +15,7 @@ from timing import ONE_THREAD, Row, progress
 BENCHMARKS = {
     "trainer": "training and evaluation against a plain PyTorch trainer",
     "fusing": "the default study's networks against one process per model",
+    "tracking": "runs on the whole training set, tracked, against untracked ones",
     "scale": "merging and scoring 4,000 runs over 60,000 examples",
     "workflow": "what the workflow adds to Snakemake",
     "jobs": "what jobs cost on a cluster besides their work",
