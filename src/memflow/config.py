@@ -297,6 +297,7 @@ class Study:
 
     def _figure_spec(self, figure: str, dataset: str, families: list[Spec], **parts: Any) -> Spec:
         members = [*parts.get("proxied", []), *(name for family in families for name in family["architectures"])]
+        members += [entry["teacher"] for entry in parts.get("distillations", []) if entry["teacher"] != SELF]
         overlaps = {name: self.pretraining_overlap(dataset, name) for name in dict.fromkeys(members)}
         settings = {key: self.config[key] for key in ("memorised_at", "tau")}
         spec = {"stage": "figures", "script": f"workflow/scripts/{figure}.py", "dataset": dataset, "families": families}
@@ -342,8 +343,11 @@ class Study:
         """What determines the report, besides tables and figures; ``figures`` has names by dataset."""
         parts = {
             name: {
-                "architectures": self.architectures_on(name),
                 "families": list(self.families_on(name)),
+                "scored": [run[1:] for run in self.scored if run[0] == name],
+                "blocks": [[*run[1:], len(self.methods[run[2]].blocks)] for run in self.runs if run[0] == name],
+                "distilled": self.distilled_along(name),
+                "tracked": self.tracked(name),
                 "figures": figures[name],
             }
             for name in self.datasets

@@ -1,11 +1,14 @@
 """What a finished study found: lines for the terminal, and sentences for the report."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from memflow.errors import InputError
+from memflow.methods import ONE_HOT
+from memflow.statistics.trajectory_types import CHANGES
 
 Limits = tuple[float, float, float]  # value, lower and upper limit
 
@@ -37,7 +40,7 @@ def describe(folder: Path) -> str:
 
 def read_numbers(path: Path) -> pd.DataFrame:
     """A table of numbers. Texts stay what they are: the family of an architecture without one is the empty text."""
-    missing = dict.fromkeys(("value", "low", "high"), "")
+    missing = dict.fromkeys(("value", "low", "high", "p_value", "p_holm", "ceiling"), "")
     names = {"family": "str", "architecture": "str"}
     return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=missing)
 
@@ -109,6 +112,78 @@ def of_types(changes: pd.DataFrame, power: pd.DataFrame, fdr: float) -> list[str
     return sentences
 
 
+def of_distillation(summary: pd.DataFrame, family: str, method: str, entry: dict[str, Any]) -> list[str]:
+    """Sentences about what a method of distillation changes in one family's students.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From :func:`memflow.distillation.summarise`, of all students.
+    family : str
+        Title.
+    method : str
+    entry : dict
+        Of the method in the config.
+    """
+    ablation = ""
+    if entry["teacher_data"] == "full":
+        ablation = " (an ablation: its teachers saw the labels that the students hold out, so this is no memorisation)"
+    sentences = []
+    for student, rows in summary.groupby("student", sort=False):
+        for group in _groups(rows):
+            of_group: Any = rows[rows["examples"] == group].set_index(["quantity", "type"])
+            before, after, change = (
+                _of(of_group.loc[(name, "")]) for name in ("mean_one_hot", "mean_distilled", "mean_change")
+            )
+            sentences.append(
+                f"{method}{ablation}, {student} ({family}): the mean memorisation of the {_plural(group)} "
+                f"{_verb(change)} from {_interval(*before)} with one-hot labels to {_interval(*after)} "
+                f"(paired change {_interval(*change, sign='+')}). {_by_selection(of_group)}"
+            )
+    return sentences
+
+
+def _by_selection(of_group: Any) -> str:
+    """The change by what the examples do under one-hot labels, where there are such examples."""
+    kinds = ("memorised", "not memorised", *CHANGES)
+    rows = {kind: of_group.loc[("change", kind)] for kind in kinds}
+    parts = [
+        f"{kind} {_interval(*_of(row), sign='+')}{'*' if row['p_holm'] < 0.05 else ''}"
+        for kind, row in rows.items()
+        if row["n_examples"] and not math.isnan(row["value"])
+    ]
+    return f"Of examples that are, under one-hot labels in the other half of the runs: {', '.join(parts)}."
+
+
+def of_proxies(agreement: pd.DataFrame, architecture: str) -> list[str]:
+    """A sentence about how well proxies rank the examples of one architecture as the score does.
+
+    Parameters
+    ----------
+    agreement : DataFrame
+        From :func:`memflow.proxies.agreement_table`.
+    architecture : str
+    """
+    sentences = []
+    for group in _groups(agreement):
+        rows = agreement[(agreement["examples"] == group) & (agreement["statistic"] == "spearman")].dropna(
+            subset="value"
+        )
+        if rows.empty:
+            continue
+        ordered: Any = rows.sort_values("value", ascending=False, kind="stable")
+        *others, last = [
+            f"{row.proxy.replace('_', ' ')} {_interval(row.value, row.low, row.high, digits=2)}"
+            for row in ordered.itertuples()
+        ]
+        ceiling = rows["ceiling"].max()
+        sentences.append(
+            f"{architecture}: rank correlation of proxies with the scores of the {_plural(group)} (at most "
+            f"{ceiling:.2f}, by the scores' own noise): highest {', '.join(others[:3]) or last}; lowest {last}."
+        )
+    return sentences
+
+
 def _groups(table: pd.DataFrame) -> list[str]:
     """Groups of examples to speak of: clean and flipped labels apart, all where none was flipped."""
     return [group for group in table["examples"].unique() if group != "all"] or ["all"]
@@ -145,13 +220,14 @@ def _dataset(numbers: pd.DataFrame) -> list[str]:
     lines = [f"{numbers['dataset'].iloc[0]}: mean memorisation, and examples memorised, over {runs} runs each"]
     for family, members in numbers.groupby("family", sort=False):
         lines += [f"  {family!s}"] if family else []
-        for architecture, rows in members.groupby("architecture", sort=False):
-            lines += _architecture(str(architecture), rows)
+        for (architecture, method), rows in members.groupby(["architecture", "method"], sort=False):
+            lines += _architecture(str(architecture), str(method), rows)
     return lines
 
 
-def _architecture(name: str, rows: pd.DataFrame) -> list[str]:
+def _architecture(name: str, method: str, rows: pd.DataFrame) -> list[str]:
     """One line for each group of examples, and one for what the reader must be warned of."""
+    name = name if method == ONE_HOT else f"  {method}"
     values: Any = rows.set_index(["examples", "quantity"])
     lines = []
     for group in _groups(rows):
@@ -166,6 +242,8 @@ def _architecture(name: str, rows: pd.DataFrame) -> list[str]:
         lines.append(f"{'':23}flagged: {flagged} of {rows['runs'].iloc[0]} runs are below the in-sample target")
     if rows["pretraining_overlap"].iloc[0] != "no":
         lines.append(f"{'':23}pretrained: held-out images seen before: {rows['pretraining_overlap'].iloc[0]}")
+    if "teacher_data" in rows and rows["teacher_data"].iloc[0] == "full":
+        lines.append(f"{'':23}ablation: the teachers saw the labels that their students hold out")
     if undefined:
         lines.append(f"{'':23}{undefined} examples were never held out, or never trained on, and have no score")
     return lines

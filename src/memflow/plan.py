@@ -259,7 +259,8 @@ def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> lis
     trained, left = sum(part.jobs for part in parts), sum(part.jobs - part.done for part in parts)
     merged, files = sum(part.method != FULL_DATA for part in parts), size(data_bytes)
     weights = sum(part.weights for part in parts)
-    distilled, tracked = (sum(map(len, map(of, study.datasets))) for of in (study.distilled_along, study.tracked))
+    distilled = sum(len(study.distilled_along(dataset)) for dataset in study.datasets)
+    tracked = sum(len(study.tracked(dataset)) for dataset in study.datasets)
     stages = [f"{merged:,} count", f"{merged:,} score"]
     stages += [f"{distilled} distil"] if distilled else []
     stages += [f"{tracked} proxies"] if tracked else []

@@ -7,7 +7,6 @@ run times. It has no place for findings with numbers, is no tracked target, and 
 import base64
 from collections import Counter
 from datetime import datetime, timedelta
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ import yaml
 from memflow import findings, provenance
 from memflow.figures.hazards import describe as describe_hazards
 from memflow.files import write_bytes
-
-METHOD = "one-hot"
+from memflow.methods import ONE_HOT
 
 
 class Results:
@@ -82,8 +80,25 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
             "hazards": describe_hazards(
                 results.table(f"data/{name}.hazards.csv"), config["datasets"][name]["near_duplicates"]
             ),
+            "distillation": [
+                sentence
+                for family, method in part["distilled"]
+                for sentence in findings.of_distillation(
+                    results.table(f"distillation/{name}/{family}/{method}.summary.csv"),
+                    config["families"][family]["title"],
+                    method,
+                    config["distillation"][method],
+                )
+            ],
+            "proxies": [
+                sentence
+                for architecture in part["tracked"]
+                for sentence in findings.of_proxies(
+                    results.table(f"proxies/{name}/{architecture}.agreement.csv"), architecture
+                )
+            ],
             "findings": _findings(results, config, name, part["families"]),
-            "architectures": [_architecture(results, name, architecture) for architecture in part["architectures"]],
+            "runs": [_runs(results, name, *run) for run in part["scored"]],
             "figures": [
                 {"name": figure, "caption": texts[figure], "png": results.picture(f"figures/{name}/{figure}.png")}
                 for figure in part["figures"]
@@ -112,9 +127,9 @@ def _findings(results: Results, config: dict[str, Any], dataset: str, families: 
     for name in families:
         title = config["families"][name]["title"]
         changes, power = (
-            results.table(f"trajectories/{dataset}/{name}/{METHOD}.{kind}.csv") for kind in ("summary", "power")
+            results.table(f"trajectories/{dataset}/{name}/{ONE_HOT}.{kind}.csv") for kind in ("summary", "power")
         )
-        rows = numbers[numbers["family"] == title]
+        rows = numbers[(numbers["family"] == title) & (numbers["method"] == ONE_HOT)]
         sentences = findings.along_family(rows, changes, config["memorised_at"])
         if (rows["pretraining_overlap"] == "no").all():
             sentences += findings.of_types(changes, power, config["fdr"])
@@ -122,13 +137,14 @@ def _findings(results: Results, config: dict[str, Any], dataset: str, families: 
     return parts
 
 
-def _architecture(results: Results, dataset: str, architecture: str) -> dict[str, Any]:
+def _runs(results: Results, dataset: str, architecture: str, method: str) -> dict[str, Any]:
     """One line of the table of runs: what they reached, and what is flagged."""
-    scores = f"scores/{dataset}/{architecture}/{METHOD}"
+    scores = f"scores/{dataset}/{architecture}/{method}"
     summary = results.table(f"{scores}.summary.csv")
     of_all: Any = summary[summary["examples"] == "all"].set_index("quantity")
     return {
-        "name": architecture,
+        "name": architecture if method == ONE_HOT else f"{architecture}, {method}",
+        "teacher_data": of_all["teacher_data"].iloc[0] if "teacher_data" in summary else None,
         "values": {name: of_all.loc[name, "value"] for name in ("acc_in", "acc_out", "acc_test", "memorisation")},
         "reliability": results.record(f"{scores}.parquet")["summary"]["reliability"],
         **of_all.iloc[0][["parameters", "runs", "runs_not_converged", "examples_without_score"]].to_dict(),
@@ -137,11 +153,11 @@ def _architecture(results: Results, dataset: str, architecture: str) -> dict[str
 
 def _made(results: Results, config: dict[str, Any], datasets: dict[str, Any]) -> dict[str, Any]:
     """Where, when and with which code the study's runs were made, and what of that is not the same for all."""
-    numbers = range(config["seeds"] // config["block_size"])
     records = [
-        results.record(f"runs/{dataset}/{architecture}/{METHOD}/block-{number}.npz")
+        results.record(f"runs/{dataset}/{architecture}/{method}/block-{number}.npz")
         for dataset, part in datasets.items()
-        for architecture, number in product(part["architectures"], numbers)
+        for architecture, method, blocks in part["blocks"]
+        for number in range(blocks)
     ]
     conditions = [record["bit_conditions"] for record in records]
     circumstances = sorted((record["circumstance"] for record in records), key=lambda of: of["finished"])

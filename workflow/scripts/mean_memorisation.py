@@ -4,4 +4,4 @@ from memflow.figures import adapter
 from memflow.figures.mean_memorisation import draw, table
 
 if __name__ == "__main__":
-    adapter.main(__doc__, inputs={"summary": "architectures"}, table=table, draw=draw)
+    adapter.main(__doc__, inputs={"summary": "drawn"}, table=table, draw=draw)
