@@ -16,8 +16,8 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, status, summary, show. Verbs that the rules call, each making one output from its inputs:
-prepare, train, count, score, classify, distil, proxies, report. `memflow VERB --help` explains each.
+Verbs for you: config, plan, status, summary, show, clean. Verbs that the rules call, each making one output from its
+inputs: prepare, train, count, score, classify, distil, proxies, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--no-queue", action="store_true", help="do not ask squeue")
+
+    verb = _verb(verbs, "clean", _clean, "delete the weights of teachers from which every student has learnt")
+    verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
+    verb.add_argument("--weights", action="store_true", required=True, help="delete weights; nothing else is deleted")
+    verb.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
@@ -188,6 +193,13 @@ def _status(arguments: argparse.Namespace) -> None:
 
     study = config.Study(config.read(arguments.file))
     print(status.describe(study, Path.cwd(), ask_queue=not arguments.no_queue))
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    from memflow import clean
+
+    study = config.Study(config.read(arguments.file))
+    print(clean.weights(study, Path("results", study.name), arguments.dry_run))
 
 
 def _summary(arguments: argparse.Namespace) -> None:

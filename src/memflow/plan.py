@@ -277,7 +277,7 @@ def _of_weights(weights: int, study: Study) -> str:
     teachers = dict.fromkeys(architecture for _, architecture, _ in study.taught_by)
     return (
         f"Of it {size(weights)} are weights that others learn from ({', '.join(teachers)}); when all is trained, "
-        f"memflow clean {study.name} --weights deletes them"
+        "memflow clean FILE --weights deletes them"
     )
 
 

@@ -113,9 +113,13 @@ def _check_masks(path: Path, of_run: list[str], spec: dict[str, Any], masks: np.
     for seed, number, mask in zip(students, teacher_of, masks, strict=True):
         expected = subsets.mask_hash(np.ones_like(mask) if full else mask)
         if of_run[number] != expected:
+            wrong = (
+                "a part of the training set, not on all of it"
+                if full
+                else "another subset than its student, and would tell it labels that it must not know"
+            )
             raise ProvenanceError(
-                f"{path}: the teacher of seed {seed} was trained on another subset than its student (mask "
-                f"{of_run[number]}, expected {expected}): it would tell the student labels that it must not know. "
+                f"{path}: the teacher of seed {seed} was trained on {wrong} (mask {of_run[number]}, expected {expected}). "
                 "Delete the file and run again"
             )
     return teacher_of
