@@ -119,8 +119,8 @@ def _check_masks(path: Path, of_run: list[str], spec: dict[str, Any], masks: np.
                 else "another subset than its student, and would tell it labels that it must not know"
             )
             raise ProvenanceError(
-                f"{path}: the teacher of seed {seed} was trained on {wrong} (mask {of_run[number]}, expected {expected}). "
-                "Delete the file and run again"
+                f"{path}: the teacher of seed {seed} was trained on {wrong} (mask {of_run[number]}, expected "
+                f"{expected}). Delete the file and run again"
             )
     return teacher_of
 
