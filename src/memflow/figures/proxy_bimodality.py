@@ -1,0 +1,70 @@
+"""Figure proxy_bimodality: is a proxy as two-peaked as the score? Numbers for each proxy, and for the score."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+
+from memflow.figures import proxy_rows, style
+from memflow.figures.families import add_families, panels
+
+QUANTITIES = {"sarle": "Sarle", "dip": "Dip", "share_low": "≤ 0.1 (%)", "share_high": "≥ 0.9 (%)"}
+UNIFORM = 5 / 9  # Sarle's coefficient of the uniform distribution
+LEGEND = 0.25  # inches
+REFERENCE = (0, (3, 2))  # how its line is dashed
+
+
+def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every number of the figure: the rows of the proxies' summary that it shows, per family."""
+    summary = tables["summary"]
+    shown = add_families(summary[summary["quantity"].isin(list(QUANTITIES))], spec)
+    leading = ["dataset", "family", "architecture", "parameters", "proxy", "quantity"]
+    return shown[leading + [column for column in shown if column not in leading]]
+
+
+def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
+    """A row of axes per family, a column per quantity; in each a row per proxy, below that of the score."""
+    numbers = numbers.assign(family=numbers["family"].fillna(""))
+    families, proxies = list(panels(spec)), proxy_rows.ordered(numbers["proxy"])
+    members = proxy_rows.along(numbers, spec)
+    titles = [proxy_rows.title(spec, family, numbers, 1) for family in families]
+    heights = [
+        proxy_rows.row_height(len(members[family])) * max(len(proxies), 1)
+        + proxy_rows.FRAME
+        + 0.12 * (title.count("\n") + bool(title))
+        for family, title in zip(families, titles, strict=True)
+    ]
+    figure = plt.figure(figsize=(style.ONE_COLUMN, sum(heights) + LEGEND))
+    figure.set_layout_engine("constrained", w_pad=proxy_rows.MARGIN)
+    subfigures: Any = figure.subfigures(len(families) + 1, 1, height_ratios=[*heights, LEGEND])
+    *parts, below = subfigures
+    for part, family, title in zip(parts, families, titles, strict=True):
+        if title:
+            part.suptitle(title, fontsize=plt.rcParams["axes.titlesize"])
+        columns = part.subplots(1, len(QUANTITIES), sharey=True)
+        for axis, (quantity, label) in zip(columns, QUANTITIES.items(), strict=True):
+            chosen = numbers[numbers["quantity"] == quantity]
+            proxy_rows.name_rows(axis, proxies)
+            proxy_rows.draw_dots(axis, chosen[chosen["family"] == family], proxies, members[family])
+            _scale(axis, quantity, chosen)
+            axis.set_xlabel(label)
+    uniform = Line2D([], [], color="0.4", linestyle=REFERENCE, linewidth=0.7)
+    handles = {**proxy_rows.size_handles(max(map(len, members.values()))), "5/9": uniform}
+    below.legend(handles.values(), handles.keys(), loc="center", ncols=3, handletextpad=0.4)
+    return figure
+
+
+def _scale(axes: Axes, quantity: str, numbers: pd.DataFrame) -> None:
+    """From 0, the same in all families; a dip is small, the others are at most 1."""
+    highest = numbers[["value", "high"]].max().max()
+    top = (1.1 * highest if highest > 0 else 0.25) if quantity == "dip" else max(1.0, highest)
+    axes.set_xlim(-0.05 * top, 1.05 * top)
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]) if quantity == "dip" else MultipleLocator(0.5))
+    scale = 100 if quantity.startswith("share") else 1
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{scale * value:g}"))
+    if quantity == "sarle":
+        axes.axvline(UNIFORM, color="0.4", linestyle=REFERENCE, linewidth=0.7, zorder=1)
