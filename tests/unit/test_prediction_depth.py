@@ -174,9 +174,9 @@ NETWORKS = {
 }
 
 
-def built(name, seeds, shape=(32, 32, 3), **changes):
+def built(name, seeds, shape=(32, 32, 3), n=12, **changes):
     """A network of the registry for random images, these images, and the layers it names."""
-    dataset = noise_images(12, 4, shape)
+    dataset = noise_images(n, 4, shape)
     architectures = {"new": NETWORKS[name] | {"recipe": "short"} | changes}
     spec = block_spec("new", recipe={"fuse": len(seeds)}, architectures=architectures)
     network = sgd.initialise(spec, dataset, seeds).to(memory_format=torch.channels_last).eval()
@@ -284,13 +284,22 @@ def test_nothing_stays_on_the_network():
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
-def test_measuring_is_probing_image_layers_and_softmax():
-    network, images, names = built("mlp", range(2))
-    logits = sgd.logits_of(network, images, 2, "fp32")
-    layers = embeddings(network, images, names, 2)
+def test_measuring_is_probing_image_layers_and_softmax(monkeypatch):
+    network, images, names = built("mlp", range(2), (6, 6, 3), n=150)  # more than one batch of an evaluation
+    logits = sgd.logits_of(network, images, 2, "fp32") * 20  # far from linear in the probabilities
+    plain = images.plain(slice(None)).flatten(1)
+    with torch.no_grad():
+        first = [layer.relu() for layer in network.layers[0](plain.repeat(1, 2)).unbind(1)]
+    probed, once = [], prediction_depth.vote
+    monkeypatch.setattr(prediction_depth, "vote", lambda layer, labels: probed.append(layer) or once(layer, labels))
     found = prediction_depth.measure(network, images, names, logits, "fp32")
+    monkeypatch.undo()
+    assert len(probed) == 1 + 2 * len(names) + 2  # the image is the same for both networks
+    torch.testing.assert_close(probed[0], plain)
+    torch.testing.assert_close(torch.stack(probed[1:3]), torch.stack(first))
+    torch.testing.assert_close(torch.stack(probed[-2:]), logits.softmax(-1))
     for run in range(2):
-        of_network = [images.plain(slice(None)).flatten(1), *(layer[run] for layer in layers), logits[run].softmax(-1)]
+        of_network = [probed[0], *probed[1 + run :: 2]]
         assert found[run].tolist() == depths(of_network, images.labels, logits[run].argmax(-1)).tolist()
 
 
