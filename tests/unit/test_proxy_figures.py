@@ -58,8 +58,7 @@ def levels(axes):
 
 def axes_of(figure, label):
     """Axes with a label, in the order of the families."""
-    parts = [figure, *figure.subfigs]
-    return [axes for part in parts for axes in part.axes if axes.get_xlabel() == label and axes in part._localaxes]
+    return [axes for axes in figure.axes if axes.get_xlabel() == label]
 
 
 def row_names(axes):
@@ -110,7 +109,7 @@ def test_every_value_of_the_table_is_a_dot_with_its_interval(name, label, where,
     numbers, figure = drawing(name)
     proxies = PROXIES if name == "proxy_agreement" else [SCORE, *PROXIES]
     for axes, (family, members) in zip(axes_of(figure, label), FAMILIES.items(), strict=True):
-        assert row_names(axes) in ([proxy_rows.name(proxy) for proxy in proxies], [])
+        assert row_names(axes) in ([proxy_rows.name(proxy) for proxy in proxies], [], [""] * len(proxies))
         colours = proxy_rows.shades(len(members))
         for member, colour, offset in zip(members, colours, proxy_rows.offsets(len(members)), strict=True):
             rows = select(numbers, family=family, architecture=member, **where).set_index("proxy").reindex(proxies)
@@ -231,7 +230,7 @@ def test_bars_and_dots_of_trajectories_are_those_of_the_table():
     numbers, figure = drawing("proxy_trajectories")
     proxies = [SCORE, *PROXIES]
     for axes, (family, _) in zip(axes_of(figure, "Share"), FAMILIES.items(), strict=True):
-        assert row_names(axes) in ([proxy_rows.name(proxy) for proxy in proxies], [])
+        assert row_names(axes) in ([proxy_rows.name(proxy) for proxy in proxies], [], [""] * len(proxies))
         bars = {}
         for bar in (patch for patch in axes.patches if patch.get_height() < 0.9):
             row = round(bar.get_y() + bar.get_height() / 2 - 0.1)

@@ -55,7 +55,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     title = "Examples with clean labels" if "clean label" in set(numbers["examples"]) else None
     look: dict[str, Any] = {"ncols": 3, "handletextpad": 0.2, "title": title, "title_fontsize": 6}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", **look)
-    return figure
+    return proxy_rows.settle(figure)
 
 
 def _draw_ceilings(axes: Axes, numbers: pd.DataFrame, proxies: list[str], members: list[str]) -> None:

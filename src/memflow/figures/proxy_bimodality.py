@@ -14,7 +14,7 @@ from memflow.figures.families import add_families, panels
 
 QUANTITIES = {"sarle": "Sarle", "dip": "Dip", "share_low": "≤ 0.1 (%)", "share_high": "≥ 0.9 (%)"}
 UNIFORM = 5 / 9  # Sarle's coefficient of the uniform distribution
-LEGEND = 0.25  # inches
+LEGEND, NAMES, GAP = 0.2, 1.1, 0.1  # inches: below, left of the axes, and between them
 REFERENCE = (0, (3, 2))  # how its line is dashed
 
 
@@ -32,30 +32,34 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     families, proxies = list(panels(spec)), proxy_rows.ordered(numbers["proxy"])
     members = proxy_rows.along(numbers, spec)
     titles = [proxy_rows.title(spec, family, numbers, 1) for family in families]
-    heights = [
-        proxy_rows.row_height(len(members[family])) * max(len(proxies), 1)
-        + proxy_rows.FRAME
-        + 0.12 * (title.count("\n") + bool(title))
-        for family, title in zip(families, titles, strict=True)
-    ]
-    figure = plt.figure(figsize=(style.ONE_COLUMN, sum(heights) + LEGEND))
-    figure.set_layout_engine("constrained", w_pad=proxy_rows.MARGIN)
-    subfigures: Any = figure.subfigures(len(families) + 1, 1, height_ratios=[*heights, LEGEND])
-    *parts, below = subfigures
-    for part, family, title in zip(parts, families, titles, strict=True):
-        if title:
-            part.suptitle(title, fontsize=plt.rcParams["axes.titlesize"])
-        columns = part.subplots(1, len(QUANTITIES), sharey=True)
-        for axis, (quantity, label) in zip(columns, QUANTITIES.items(), strict=True):
+    lines = [0.12 * (title.count("\n") + bool(title)) for title in titles]
+    rows = [proxy_rows.row_height(len(members[family])) * max(len(proxies), 1) for family in families]
+    below = LEGEND + sum(rows) + sum(lines) + proxy_rows.FRAME * len(families)
+    figure = plt.figure(figsize=(style.ONE_COLUMN, below), layout="none")  # everything has its place
+    for family, title, line, height in zip(families, titles, lines, rows, strict=True):
+        below -= line + height + 0.25 * proxy_rows.FRAME
+        middle = (below + height + line / 2 + 0.05) / figure.get_figheight()
+        figure.text(0.5, middle, title, ha="center", va="center", fontsize=plt.rcParams["axes.titlesize"])
+        for place, (quantity, label) in enumerate(QUANTITIES.items()):
+            axis = _axes(figure, place, below, height)
             chosen = numbers[numbers["quantity"] == quantity]
             proxy_rows.name_rows(axis, proxies)
+            axis.tick_params(labelleft=place == 0)
             proxy_rows.draw_dots(axis, chosen[chosen["family"] == family], proxies, members[family])
             _scale(axis, quantity, chosen)
             axis.set_xlabel(label)
+        below -= 0.75 * proxy_rows.FRAME
     uniform = Line2D([], [], color="0.4", linestyle=REFERENCE, linewidth=0.7)
     handles = {**proxy_rows.size_handles(max(map(len, members.values()))), "5/9": uniform}
-    below.legend(handles.values(), handles.keys(), loc="center", ncols=3, handletextpad=0.4)
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=3, handletextpad=0.4)
     return figure
+
+
+def _axes(figure: Figure, place: int, below: float, height: float) -> Axes:
+    """Axes of one quantity, from left; lengths in inches."""
+    step = (style.ONE_COLUMN - NAMES - 0.02) / len(QUANTITIES)
+    left, width = (NAMES + place * step) / style.ONE_COLUMN, (step - GAP) / style.ONE_COLUMN
+    return figure.add_axes((left, below / figure.get_figheight(), width, height / figure.get_figheight()))
 
 
 def _scale(axes: Axes, quantity: str, numbers: pd.DataFrame) -> None:

@@ -73,7 +73,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame) -> Figure:
     handles = {**proxy_rows.size_handles(most), **{kind: Patch(color=_colour(kind)) for kind in DESCRIPTIVE}}
     look: dict[str, Any] = {"ncols": 4, "handlelength": 1, "handletextpad": 0.5, "columnspacing": 1.2}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", **look)
-    return figure
+    return proxy_rows.settle(figure)
 
 
 def _rows(tau: float, tables: dict[str, pd.DataFrame], members: list[str]) -> list[pd.DataFrame]:
