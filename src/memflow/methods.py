@@ -129,8 +129,11 @@ def _distillation_problems(key: str, name: str, config: dict[str, Any]) -> Itera
         if student not in known:
             yield f"{key}.students names {student!r}{closest(student, known)}"
     chosen = [student for student in students(config, name) if student in known]
-    if not chosen:
+    if not chosen and "students" not in entry:
         yield f"{key}: nothing learns from {entry['teacher']!r}, which is in no family; name its students (students)"
+    for student in chosen if entry["teacher"] != SELF else []:
+        if not _datasets(config, student) & _datasets(config, entry["teacher"]):
+            yield f"{key}: {student!r} and its teacher {entry['teacher']!r} are trained on no dataset in common"
     if entry["teacher_weight"] == entry["label_weight"] == 0:
         yield f"{key}: teacher_weight and label_weight are both 0, so that there is nothing to learn; raise one"
     for teacher in chosen if entry["teacher"] == SELF else [entry["teacher"]]:
@@ -146,8 +149,15 @@ def _distillation_problems(key: str, name: str, config: dict[str, Any]) -> Itera
             )
 
 
+def _datasets(config: dict[str, Any], architecture: str) -> set[str]:
+    """Those that an architecture is trained on."""
+    return set(config["architectures"][architecture].get("datasets", config["datasets"]))
+
+
 def _proxies_problems(entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
     known = networks(config)
+    if not known:
+        yield "proxies: the study has no network to train on the whole training set; remove the key, or add one"
     for name in entry.get("architectures", []):
         if name not in known:
             yield f"proxies.architectures names {name!r}{closest(name, known)}"

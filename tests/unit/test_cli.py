@@ -142,7 +142,7 @@ def test_count_score_and_classify_refuse_inputs_without_sidecar(tmp_path, refuse
     spec = json.dumps(study.counts_spec("digits", "mlp", "one-hot"))
     said = refused("count", "--spec", spec, "--dataset", data, "--blocks", block, "--output", counts)
     assert "block-0.npz has no sidecar" in said
-    spec = json.dumps(study.scores_spec("digits", "mlp"))
+    spec = json.dumps(study.scores_spec("digits", "mlp", "one-hot"))
     said = refused("score", "--spec", spec, "--counts", counts, "--output", tmp_path / "scores.parquet")
     assert "counts.npz has no sidecar" in said
     spec = json.dumps(study.trajectories_spec("digits", "sizes"))

@@ -1,4 +1,3 @@
-import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ import pytest
 import yaml
 from helpers import ARCHITECTURES, RECIPE, tiny_config
 from jsonschema import Draft202012Validator
+from spec_helpers import FAMILIES, changed, changed_specs, full_config, specs, without
 
 from memflow import config
 from memflow.config import Study, as_text
@@ -15,62 +15,6 @@ from memflow.validation import ConfigError
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
-FAMILIES = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
-RECIPES = {"short": RECIPE, "long": RECIPE | {"epochs": 20}, "alone": RECIPE | {"fuse": 1}}
-NOISE = {"source": "digits", "label_noise": {"fraction": "1/20"}}
-
-
-def full_config():
-    """A config that uses every part of the schema."""
-    architectures = ARCHITECTURES | {"wide": {"model": "mlp", "hidden": [32], "recipe": "long"}}
-    datasets = {"digits": {"source": "digits"}, "noisy": NOISE, "plain": {"source": "digits", "augment": False}}
-    return tiny_config(datasets=datasets, recipes=RECIPES, architectures=architectures, families=FAMILIES)
-
-
-def changed(key, value):
-    """The full config with one value set at a dotted key."""
-    result = copy.deepcopy(full_config())
-    *folders, last = key.split(".")
-    entry = result
-    for name in folders:
-        entry = entry.setdefault(name, {})
-    entry[last] = value
-    return result
-
-
-def without(key):
-    """The full config without a dotted key."""
-    result = copy.deepcopy(full_config())
-    *folders, last = key.split(".")
-    entry = result
-    for name in folders:
-        entry = entry[name]
-    del entry[last]
-    return result
-
-
-def specs(study):
-    """Every spec of a study, as text."""
-    found = {}
-    for dataset in study.datasets:
-        for family in study.families:
-            found["trajectories", dataset, family] = study.trajectories_spec(dataset, family)
-        found["prepare", dataset] = study.prepare_spec(dataset)
-        found["figure", dataset] = study.figure_spec("mean_memorisation", dataset)
-        found["hazards", dataset] = study.hazards_spec(dataset)
-        for name in study.architectures:
-            found["scores", dataset, name] = study.scores_spec(dataset, name)
-            found["runs", dataset, name] = study.runs_spec(dataset, name, "one-hot")
-            found["counts", dataset, name] = study.counts_spec(dataset, name, "one-hot")
-            for block in study.blocks:
-                found["block", dataset, name, block] = study.block_spec(dataset, name, "one-hot", block)
-    return {key: as_text(spec) for key, spec in found.items()}
-
-
-def changed_specs(before, after):
-    """Keys of the specs that differ between two configs, or that only one of them has."""
-    old, new = specs(Study(before)), specs(Study(after))
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
 WRONG = [
@@ -213,6 +157,27 @@ WRONG = [
         {"crop": 1, "translate": 2},
         ["recipes.short.augment", "crop and translate", "choose one"],
     ),
+    ("distillation.d", {}, ["distillation.d: missing 'teacher'"]),
+    ("distillation.d", {"teachr": "mlp"}, ["unknown key 'teachr'", "did you mean 'teacher'?", "missing 'teacher'"]),
+    ("distillation.a b", {"teacher": "mlp"}, ["distillation", "'a b'", "a name that matches"]),
+    ("distillation.d", {"teacher": "mlp", "students": []}, ["d.students is []", "a list of at least 1"]),
+    ("distillation.d", {"teacher": "mlp", "students": ["mlp", "mlp"]}, ["distillation.d.students", "non-unique"]),
+    ("distillation.d", {"teacher": "mlp", "teacher_data": "ful"}, ["teacher_data is 'ful'", "did you mean 'full'?"]),
+    ("distillation.d", {"teacher": "mlp", "targets": "teachers"}, ["targets is 'teachers'", "mean 'teacher'?"]),
+    ("distillation.d", {"teacher": "mlp", "temperature": 0}, ["distillation.d.temperature is 0", "above 0"]),
+    ("distillation.d", {"teacher": "mlp", "temperature": float("inf")}, ["d.temperature is inf", "a finite number"]),
+    ("distillation.d", {"teacher": "mlp", "teacher_weight": -1}, ["d.teacher_weight is -1", "at least 0"]),
+    ("distillation.d", {"teacher": "mlp", "label_weight": "1e-1"}, ["d.label_weight is '1e-1'", "of type number"]),
+    ("distillation.d", {"teacher": "mlp", "teacher_epoch": 0}, ["d.teacher_epoch is 0", "at least 1"]),
+    ("proxies", None, ["proxies is None", "of type object"]),
+    ("proxies", {"run": 4}, ["proxies: unknown key 'run'", "did you mean 'runs'?", "allowed: runs, block_size"]),
+    ("proxies", {"runs": 1}, ["proxies.runs is 1", "at least 2"]),
+    ("proxies", {"block_size": 0}, ["proxies.block_size is 0", "at least 1"]),
+    ("proxies", {"early": 0}, ["proxies.early is 0", "above 0"]),
+    ("proxies", {"early": 1.5}, ["proxies.early is 1.5", "at most 1"]),
+    ("proxies", {"architectures": []}, ["proxies.architectures is []", "a list of at least 1"]),
+    ("proxies", {"ratios": ["most"]}, ["proxies.ratios.0 is 'most'", "a fraction such as 7/10"]),
+    ("proxies", {"ratios": ["3/4", "3/2"]}, ["proxies.ratios.1 is 3/2; it must lie strictly between 0 and 1"]),
     (
         "recipes.short.schedule",
         {"shape": "cosine", "warmup_epochs": 2},
@@ -320,7 +285,8 @@ def test_defaults_are_filled_in_at_every_level():
         {key: value for key, value in tiny_config(seeds=100).items() if key not in ("ratio", "block_size")}
     ).config
     assert (filled["ratio"], filled["block_size"], filled["design"], filled["families"]) == ("7/10", 50, "balanced", {})
-    assert (filled["tau"], filled["fdr"]) == (0.15, 0.05)
+    assert (filled["tau"], filled["fdr"], filled["distillation"]) == (0.15, 0.05, {})
+    assert "proxies" not in filled
     recipe = filled["recipes"]["short"]
     assert (recipe["momentum"], recipe["weight_decay"], recipe["precision"]) == (0.9, 5e-4, "fp32")
     assert recipe["augment"] == {"crop": 0, "translate": 0, "flip": False}
@@ -329,6 +295,10 @@ def test_defaults_are_filled_in_at_every_level():
     filled = Study(changed("architectures.resnet", {"model": "cifar-resnet", "depth": 8, "recipe": "short"})).config
     assert filled["architectures"]["resnet"]["width"] == 16
     assert filled["datasets"]["noisy"]["label_noise"] == {"kind": "symmetric", "fraction": "1/20", "seed": 0}
+    filled = Study(full_config() | {"distillation": {"d": {"teacher": "mlp"}}, "proxies": {}}).config
+    weights = {"temperature": 4, "teacher_weight": 1, "label_weight": 0}
+    assert filled["distillation"]["d"] == {"teacher": "mlp", "teacher_data": "subset", "targets": "teacher", **weights}
+    assert filled["proxies"] == {"runs": 10, "block_size": 10, "early": 0.1, "ratios": []}
 
 
 def test_a_study_leaves_the_config_it_was_given_unchanged():
@@ -422,7 +392,7 @@ def test_whether_initial_weights_have_seen_held_out_images_is_said_or_derived(we
     study = study_of_vit(**entry)
     for dataset, overlap in zip(("digits", "tiny"), expected, strict=True):
         assert study.pretraining_overlap(dataset, "vit") == overlap
-        assert study.scores_spec(dataset, "vit")["pretraining_overlap"] == overlap
+        assert study.scores_spec(dataset, "vit", "one-hot")["pretraining_overlap"] == overlap
         assert study.figure_spec("mean_memorisation", dataset)["pretraining_overlap"] == {"vit": overlap}
 
 
@@ -431,7 +401,7 @@ def test_the_overlap_changes_scores_and_what_comes_after_and_no_run():
         specs(study_of_vit(pretrained="timm")),
         specs(study_of_vit(pretrained="timm", pretraining_overlap="no")),
     )
-    assert {key[0] for key in one if one[key] != other[key]} == {"scores", "figure"}
+    assert {key[0] for key in one if one[key] != other[key]} == {"scores", "figure", "sizes figure"}
 
 
 def test_a_network_of_the_users_own_gets_its_arguments_and_is_in_the_code_of_its_runs(tmp_path, monkeypatch):
@@ -460,13 +430,13 @@ def test_changing_a_recipe_changes_only_the_specs_of_its_users(recipe, users):
 
 def test_target_accuracy_changes_the_counts_and_no_run():
     differing = changed_specs(full_config(), changed("recipes.long.target_accuracy", 0.5))
-    assert differing == {("counts", dataset, "wide") for dataset in ("digits", "noisy", "plain")}
+    assert differing == {("counts", dataset, "wide", "one-hot") for dataset in ("digits", "noisy", "plain")}
 
 
 def test_more_seeds_leave_the_specs_of_earlier_blocks_identical():
     differing = changed_specs(full_config(), full_config() | {"seeds": 12})
     assert {spec[0] for spec in differing} == {"counts", "block"}
-    assert {spec[3] for spec in differing if spec[0] == "block"} == {2}
+    assert {spec[4] for spec in differing if spec[0] == "block"} == {2}
 
 
 @pytest.mark.parametrize(
@@ -482,7 +452,8 @@ def test_a_further_dataset_or_architecture_changes_no_existing_spec(key, value, 
 
 def test_the_options_of_the_analysis_change_no_run_and_no_counts():
     after = full_config() | {"memorised_at": 0.5, "confidence": 0.9, "families": {}}
-    assert {spec[0] for spec in changed_specs(full_config(), after)} == {"scores", "trajectories", "figure"}
+    kinds = {spec[0] for spec in changed_specs(full_config(), after)}
+    assert kinds == {"scores", "trajectories", "figure", "sizes figure"}
 
 
 @pytest.mark.parametrize(("key", "value"), [("tau", 0.2), ("fdr", 0.1)])
@@ -495,7 +466,8 @@ def test_a_further_family_leaves_the_trajectories_along_the_others():
     after = changed("families.widths", {"title": "Widths", "architectures": ["mlp", "wide"]})
     differing = changed_specs(full_config(), after)
     datasets = full_config()["datasets"]
-    expected = {("figure", name) for name in datasets} | {("trajectories", name, "widths") for name in datasets}
+    expected = {(kind, name) for name in datasets for kind in ("figure", "sizes figure")}
+    expected |= {("trajectories", name, "widths") for name in datasets}
     assert differing == expected
 
 
@@ -606,7 +578,7 @@ for dataset in study.datasets:
     [study.trajectories_spec(dataset, family) for family in study.families]
     for name in study.architectures:
         study.block_spec(dataset, name, "one-hot", 0), study.counts_spec(dataset, name, "one-hot")
-        study.scores_spec(dataset, name)
+        study.scores_spec(dataset, name, "one-hot")
 heavy = {"numpy", "torch", "pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "seaborn"}
 print(*sorted(heavy & sys.modules.keys()))
 """

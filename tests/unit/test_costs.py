@@ -162,6 +162,81 @@ def test_the_shipped_table_knows_the_default_study():
     root = Path(costs.__file__).parents[2]
     study, table = Study(read(root / "config.yaml")), costs.read(root / costs.TABLE)
     parts = [(dataset, architecture) for dataset in study.datasets for architecture in study.architectures]
-    assert [
-        part for part in parts if not costs.find(table, costs.definition(study.runs_spec(*part, study.methods[0])))
-    ] == []
+    assert [part for part in parts if not costs.find(table, costs.definition(study.runs_spec(*part, "one-hot")))] == []
+
+
+FAMILY = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
+
+
+def with_methods(**recipe):
+    """A study of all kinds of methods, on a dataset that is augmented and on one that is not."""
+    return Study(
+        tiny_config(
+            recipe={"augment": {"flip": True}, **recipe},
+            datasets={"digits": {"source": "digits"}, "plain": {"source": "digits", "augment": False}},
+            families=FAMILY,
+            distillation={
+                "distilled-from-resnet": {"teacher": "resnet"},
+                "own": {"teacher": "self"},
+                "told": {"teacher": "resnet", "teacher_data": "full"},
+            },
+            proxies={"runs": 4, "block_size": 2, "ratios": ["3/4", "1/4"]},
+        )
+    )
+
+
+def measured(study, **seconds):
+    """A table in which one-hot runs of some architectures were measured on both datasets."""
+    keys = [(dataset, name) for dataset in study.datasets for name in seconds]
+    return [
+        replace(ROW, definition=costs.definition(study.runs_spec(*key, "one-hot")), seconds_per_model=seconds[key[1]])
+        for key in keys
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "method", "seconds"),
+    [
+        ("digits", "one-hot", 6),
+        ("digits", "full-data", 12),
+        ("digits", "ratio-3-4", 9),
+        ("digits", "ratio-1-4", 3),
+        ("digits", "distilled-from-resnet", 6 + 30 / 3),
+        ("digits", "told", 6 + 30 / 3),
+        ("digits", "own", 6 + 6 / 3),
+        ("plain", "distilled-from-resnet", 6),
+        ("plain", "own", 6),
+        ("plain", "full-data", 12),
+    ],
+)
+def test_a_run_of_any_method_is_expected_to_cost_its_images_and_its_teachers_passes(dataset, method, seconds):
+    study = with_methods()
+    found = costs.expected(measured(study, mlp=6.0, resnet=30.0), study, dataset, "mlp", method)
+    assert found.seconds_per_model == pytest.approx(seconds)
+    assert (found.seconds_fixed, found.memory_mb) == (ROW.seconds_fixed, ROW.memory_mb)
+
+
+def test_one_hot_runs_cost_what_was_measured():
+    study = with_methods()
+    table = measured(study, mlp=6.0)
+    assert costs.expected(table, study, "digits", "mlp", "one-hot") == table[0]
+
+
+@pytest.mark.parametrize("method", with_methods().methods)
+def test_the_cost_of_no_method_is_known_before_one_hot_runs_are_measured(method):
+    study = with_methods()
+    assert costs.expected(measured(study, resnet=30.0), study, "digits", "mlp", method) is None
+
+
+def test_a_student_of_a_teacher_that_was_not_measured_costs_at_least_its_own_steps():
+    study = with_methods()
+    found = costs.expected(measured(study, mlp=6.0), study, "digits", "mlp", "distilled-from-resnet")
+    assert found.seconds_per_model == 6
+
+
+def test_the_preferred_device_counts_for_student_and_teacher():
+    study = with_methods()
+    table = measured(study, mlp=6.0, resnet=30.0)
+    fast = [replace(row, device="cuda: Big", seconds_per_model=row.seconds_per_model / 3) for row in table]
+    found = costs.expected(table + fast, study, "digits", "mlp", "distilled-from-resnet", preferred="cuda: Big")
+    assert found.seconds_per_model == pytest.approx(2 + 10 / 3)

@@ -209,7 +209,8 @@ def test_a_script_that_does_not_exist_is_named():
 
 
 def test_the_boundary_is_exactly_the_modules_that_cannot_change_a_result():
-    names = {"cli", "config", "digest", "errors", "files", "log", "progress", "provenance", "registry", "validation"}
+    names = {"cli", "config", "digest", "errors", "files", "log", "methods", "progress", "provenance", "registry"}
+    names |= {"validation"}
     assert {"memflow", *(f"memflow.{name}" for name in names)} == BOUNDARY
     assert all(module._is_module(name) for name in BOUNDARY)
 

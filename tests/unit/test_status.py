@@ -1,5 +1,6 @@
 """``squeue`` is a script here that prints what a real one was seen to print; tests/slurm asks a real one."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -150,3 +151,62 @@ def test_the_folder_may_be_a_link(root, queue, tmp_path):
     link.symlink_to(root)
     assert {job.id for job in slurm.jobs(link)} == {"11"}
     link.unlink()
+
+
+METHODS = Study(
+    tiny_config(
+        families={"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}},
+        distillation={"distilled-from-resnet": {"teacher": "resnet"}},
+        proxies={"runs": 6, "block_size": 2, "ratios": ["3/4"]},
+    )
+)
+
+
+def test_blocks_of_all_methods_are_counted(root):
+    finish(root, 2, "digits/mlp/full-data")
+    finish(root, 1, "digits/mlp/distilled-from-resnet")
+    said = status.describe(METHODS, root)
+    rows = [line.split()[:8] for line in said.splitlines() if line.startswith("digits ")]
+    of_mlp = {row[2]: row[3:] for row in rows if row[1] == "mlp"}
+    assert of_mlp == {
+        "one-hot": ["0", "0", "0", "0", "2"],
+        "distilled-from-resnet": ["1", "0", "0", "0", "1"],
+        "full-data": ["1", "0", "0", "0", "2"],
+        "ratio-3-4": ["0", "0", "0", "0", "2"],
+    }
+    assert said.startswith("Study small: 2 of 18 training jobs done")
+
+
+def test_jobs_and_logs_of_teachers_are_those_of_their_blocks(root, queue):
+    queue(
+        ("11", "RUNNING", "n1", "rule_train_teacher_wildcards_digits_resnet_one-hot_0"),
+        ("12", "PENDING", "", "rule_train_wildcards_digits_mlp_full-data_2"),
+    )
+    write_bytes(root / ".snakemake/slurm_logs/rule_train_teacher/digits_resnet_one-hot_1/9.log", b"")
+    said = status.describe(METHODS, root)
+    assert "digits/resnet/one-hot/block-0: job 11 on n1" in said
+    assert "digits/mlp/full-data/block-2: job 12" in said
+    assert "digits/resnet/one-hot/block-1: SLURM job 9, log " in said
+    assert "Other jobs" not in said
+
+
+def test_a_block_that_failed_under_both_rules_names_its_last_job(root):
+    fail(root, 0, 7)
+    log = root / ".snakemake/slurm_logs/rule_train_teacher/digits_mlp_one-hot_0/9.log"
+    write_bytes(log, b"")
+    os.utime(log, (2e9, 2e9))
+    assert f"SLURM job 9, log {log}" in status.describe(STUDY, root)
+
+
+def test_the_time_left_is_that_of_the_methods_own_blocks(root):
+    spec = METHODS.runs_spec("digits", "mlp", "one-hot")
+    costs.record(
+        root / costs.TABLE,
+        costs.Cost("digits", "mlp", costs.definition(spec), "cpu: x", 60.0, 3.0, 500, "2026-01-01"),
+    )
+    finish(root, 0, "digits/mlp/full-data")
+    write_bytes(root / "results/small/logs/runs/digits/mlp/full-data/block-1.log", b"block-1: 1/2 models, 2.0 models/s")
+    rows = [line.split() for line in status.describe(METHODS, root).splitlines() if line.startswith("digits ")]
+    left = {row[2]: row[-2:] for row in rows if row[1] == "mlp"}
+    assert left["full-data"] == ["6.0", "min"]  # one model of block 1 and two of block 2, at twice the ratio
+    assert left["one-hot"] == left["distilled-from-resnet"] == ["8.0", "min"]
