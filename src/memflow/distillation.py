@@ -57,7 +57,8 @@ def run(
         One-hot counts of the teacher; None where it is the student itself, or was trained on the whole training set.
     output : Path
         ``<method>.parquet``, with the columns of :func:`pair_table` for each student. Beside it are written
-        ``<method>.summary.csv`` (:func:`summarise`) and ``<method>.transfer.csv`` (:func:`transfer`).
+        ``<method>.summary.csv`` (:func:`summarise`) and ``<method>.transfer.csv`` (:func:`transfer`). All of them say by
+        ``teacher_data`` whether teachers were trained on their students' subsets, or on everything (``full``).
 
     Raises
     ------
@@ -93,7 +94,7 @@ def run(
         for tables, table in zip(parts.values(), of_student, strict=True):
             tables.append(_of(student, one_hot, table))
     for suffix, tables in parts.items():
-        table = pd.concat(tables, ignore_index=True)
+        table = pd.concat(tables, ignore_index=True).assign(teacher_data=spec["teacher_data"])
         if suffix.endswith("csv"):
             write_csv(output.with_suffix(suffix), table)
         else:

@@ -393,6 +393,9 @@ RUNS = {"dataset": {"source": "toy"}, "design": "balanced", "ratio": "7/10", "su
 DEFINITION = {"stage": "counts", "seeds": 100, "fingerprint": "f" * 64}
 
 
+AROUND = ["student", "parameters", "teacher_data"]  # columns that the stage adds
+
+
 def write_counts(counts, path, architecture, method, **changes):
     write_npz(path, {field.name: np.asarray(getattr(counts, field.name)) for field in fields(counts)})
     runs = RUNS | {"architecture": {"name": architecture}, "method": method}
@@ -423,12 +426,13 @@ def test_the_stage_writes_its_tables(inputs, summary, transferred, pairs):
     table = pd.read_parquet(output)
     assert table["student"].tolist() == ["small"] * 480 + ["medium"] * 480
     assert (table["parameters"] == 123).all()
-    found = table[table["student"] == "medium"].drop(columns=["student", "parameters"]).reset_index(drop=True)
+    assert (table["teacher_data"] == "subset").all()
+    found = table[table["student"] == "medium"].drop(columns=AROUND).reset_index(drop=True)
     pd.testing.assert_frame_equal(found, pairs, check_dtype=False)
     metadata = json.loads(pq.read_table(output).schema.metadata[b"memflow"])
     assert metadata == {"pretraining_overlap": SPEC["pretraining_overlap"]}
     of_stage = pd.read_csv(output.with_suffix(".summary.csv"), keep_default_na=False, na_values={"value": ""})
-    assert of_stage.columns.tolist() == ["student", "parameters", *SUMMARY]
+    assert of_stage.columns.tolist() == ["student", "parameters", *SUMMARY, "teacher_data"]
     key = ["examples", "quantity", "type"]
     assert np.allclose(
         of_stage[of_stage["student"] == "medium"].set_index(key).sort_index()["value"], summary["value"], equal_nan=True
@@ -436,7 +440,7 @@ def test_the_stage_writes_its_tables(inputs, summary, transferred, pairs):
     of_small = of_stage[(of_stage["student"] == "small") & (of_stage["quantity"] == "mean_change")]
     assert (of_small["value"] == 0).all()  # its distilled counts are its one-hot counts
     taught = pd.read_csv(output.with_suffix(".transfer.csv"))
-    assert taught.columns.tolist() == ["student", "parameters", *TRANSFER]
+    assert taught.columns.tolist() == ["student", "parameters", *TRANSFER, "teacher_data"]
     assert np.allclose(taught.loc[taught["student"] == "medium", "value"], transferred["value"], equal_nan=True)
 
 
@@ -463,7 +467,7 @@ def test_the_same_counts_give_the_same_bytes(inputs, tmp_path):
 def test_without_a_teacher_the_table_of_transfer_has_a_header_only(inputs):
     one_hot, learned, _, output = inputs
     distillation.run(SPEC | {"teacher": "self"}, one_hot, learned, None, output)
-    header = ",".join(["student", "parameters", *TRANSFER])
+    header = ",".join(["student", "parameters", *TRANSFER, "teacher_data"])
     assert output.with_suffix(".transfer.csv").read_text() == f"{header}\n"
     assert pd.read_parquet(output)["teacher"].isna().all()
     assert provenance.read(output)["definition"]["teacher_counts"] is None
