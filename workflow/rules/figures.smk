@@ -186,6 +186,7 @@ rule proxy_trajectories:
     input:
         proxies=of_proxies("parquet"),
         halves=drawn("halves.parquet", study.tracked),
+        summary=of_proxies("summary.csv"),
     output:
         **figure("proxy_trajectories"),
     log:
@@ -195,7 +196,7 @@ rule proxy_trajectories:
     params:
         spec=proxy_figure_spec("proxy_trajectories"),
     shell:
-        "python workflow/scripts/proxy_trajectories.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q}"
+        "python workflow/scripts/proxy_trajectories.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
 
 
