@@ -110,7 +110,8 @@ def _conditions(spec: dict[str, Any]) -> dict[str, Any]:
     """What besides the definition decides the bits of this block's runs."""
     conditions = {**bit_conditions(spec["recipe"].get("precision", "fp32")), "fuse": spec["recipe"]["fuse"]}
     network, architecture = spec.get("network", ""), spec["architecture"]
-    if network and network not in registry.FUSED.values():  # built by a library, or by the user with one
+    built = {network, spec["teacher"]["network"]} if "teacher" in spec else {network}
+    if built - {"", *registry.FUSED.values()}:  # by a library, or by the user with one
         conditions |= {name: version(name) for name in ("torchvision", "timm")}
     if "pretrained" in architecture:
         find = registry.resolve(f"{network.partition(':')[0]}:weights_file")

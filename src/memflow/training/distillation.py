@@ -101,6 +101,8 @@ class Teachers:
 
     def __init__(self, spec: dict[str, Any], dataset: Dataset, fuse: int, state: State, device: torch.device) -> None:
         together = fuse if spec["network"] in registry.FUSED.values() else 1
+        entry = spec["architecture"].items()  # without the weights that the teacher once started from
+        spec = {**spec, "architecture": {key: value for key, value in entry if not key.startswith("pretrained")}}
         self.n_classes, self.together = dataset.n_classes, together
         self.networks: list[nn.Module] = []
         for start in range(0, fuse, together):
