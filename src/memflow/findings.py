@@ -1,15 +1,18 @@
 """What a finished study found: lines for the terminal, and sentences for the report."""
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from memflow.errors import InputError
-from memflow.methods import ONE_HOT
+from memflow.methods import ONE_HOT, SELF
 from memflow.statistics.trajectory_types import CHANGES
 
+SIGNIFICANT = 0.05  # below it a change has an asterisk
+SELECTED = ("memorised", "not memorised", "constant", *CHANGES)  # of whose change sentences speak
 Limits = tuple[float, float, float]  # value, lower and upper limit
 
 
@@ -40,9 +43,9 @@ def describe(folder: Path) -> str:
 
 def read_numbers(path: Path) -> pd.DataFrame:
     """A table of numbers. Texts stay what they are: the family of an architecture without one is the empty text."""
-    missing = dict.fromkeys(("value", "low", "high", "p_value", "p_holm", "ceiling"), "")
-    names = {"family": "str", "architecture": "str"}
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=missing)
+    numbers = ("value", "low", "high", "p_value", "p_holm", "ceiling", "reliability_score", "reliability_proxy")
+    names = dict.fromkeys(("family", "architecture", "method", "student", "proxy"), "str")
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
 
 
 def along_family(numbers: pd.DataFrame, changes: pd.DataFrame, memorised_at: float) -> list[str]:
@@ -112,76 +115,211 @@ def of_types(changes: pd.DataFrame, power: pd.DataFrame, fdr: float) -> list[str
     return sentences
 
 
-def of_distillation(summary: pd.DataFrame, family: str, method: str, entry: dict[str, Any]) -> list[str]:
+def of_distillation(summary: pd.DataFrame, method: str, entry: dict[str, Any], overlaps: dict[str, str]) -> list[str]:
     """Sentences about what a method of distillation changes in one family's students.
 
     Parameters
     ----------
     summary : DataFrame
         From :func:`memflow.distillation.summarise`, of all students.
-    family : str
-        Title.
     method : str
     entry : dict
         Of the method in the config.
+    overlaps : dict of str to str
+        Of the family's architectures: whether their initial weights have seen the held-out images.
     """
-    ablation = ""
+    lead, sentences = method, []
     if entry["teacher_data"] == "full":
-        ablation = " (an ablation: its teachers saw the labels that the students hold out, so this is no memorisation)"
-    sentences = []
-    for student, rows in summary.groupby("student", sort=False):
-        for group in _groups(rows):
-            of_group: Any = rows[rows["examples"] == group].set_index(["quantity", "type"])
-            before, after, change = (
-                _of(of_group.loc[(name, "")]) for name in ("mean_one_hot", "mean_distilled", "mean_change")
-            )
+        lead = f"{method} (ablation)"
+        sentences.append(
+            f"{method} is an ablation: its teachers saw the labels that the students hold out. What a student gets "
+            "right it may know from its teacher, so its scores are no measure of memorisation."
+        )
+    taught = [*summary["student"].unique(), entry["teacher"]]
+    if seen := [name for name in taught if overlaps.get(name, "no") != "no"]:
+        sentences.append(
+            f"{lead}: initial weights of {', '.join(dict.fromkeys(seen))} may have seen the held-out images with their "
+            "labels (pretraining_overlap)."
+        )
+    for group in _groups(summary):
+        of_group = {
+            str(student): rows.set_index(["quantity", "type"])
+            for student, rows in summary[summary["examples"] == group].groupby("student", sort=False)
+            if rows["value"].notna().any()
+        }
+        if of_group:
+            sentences.append(f"{lead}: the mean memorisation of the {_plural(group)} {_by_verb(of_group)}.")
+        if by_type := [f"{name} {text}" for name, rows in of_group.items() if (text := _by_selection(rows))]:
+            contrasts = [f"{name} {text}" for name, rows in of_group.items() if (text := _contrast(rows))]
             sentences.append(
-                f"{method}{ablation}, {student} ({family}): the mean memorisation of the {_plural(group)} "
-                f"{_verb(change)} from {_interval(*before)} with one-hot labels to {_interval(*after)} "
-                f"(paired change {_interval(*change, sign='+')}). {_by_selection(of_group)}"
+                f"{lead}, change of the {_plural(group)} by what they are under one-hot labels: {'; '.join(by_type)}."
+                + (f" Increasing minus constant: {'; '.join(contrasts)}." if contrasts else "")
             )
     return sentences
 
 
-def _by_selection(of_group: Any) -> str:
-    """The change by what the examples do under one-hot labels, where there are such examples."""
-    kinds = ("memorised", "not memorised", *CHANGES)
-    rows = {kind: of_group.loc[("change", kind)] for kind in kinds}
-    parts = [
-        f"{kind} {_interval(*_of(row), sign='+')}{'*' if row['p_holm'] < 0.05 else ''}"
-        for kind, row in rows.items()
-        if row["n_examples"] and not math.isnan(row["value"])
-    ]
-    return f"Of examples that are, under one-hot labels in the other half of the runs: {', '.join(parts)}."
+def side_by_side(summaries: dict[str, pd.DataFrame], entries: dict[str, dict[str, Any]]) -> list[str]:
+    """Sentences that set the mean changes of several methods beside each other, for the students that they share.
 
-
-def of_proxies(agreement: pd.DataFrame, architecture: str) -> list[str]:
-    """A sentence about how well proxies rank the examples of one architecture as the score does.
+    A teacher of the student's own size has no more capacity, and smoothed labels no knowledge: what these change, too,
+    is not the larger teacher's doing.
 
     Parameters
     ----------
-    agreement : DataFrame
-        From :func:`memflow.proxies.agreement_table`.
-    architecture : str
+    summaries : dict of str to DataFrame
+        From :func:`memflow.distillation.summarise`, by method, all along one family.
+    entries : dict of str to dict
+        Of the methods in the config.
     """
     sentences = []
-    for group in _groups(agreement):
-        rows = agreement[(agreement["examples"] == group) & (agreement["statistic"] == "spearman")].dropna(
-            subset="value"
-        )
-        if rows.empty:
-            continue
-        ordered: Any = rows.sort_values("value", ascending=False, kind="stable")
-        *others, last = [
-            f"{row.proxy.replace('_', ' ')} {_interval(row.value, row.low, row.high, digits=2)}"
-            for row in ordered.itertuples()
-        ]
-        ceiling = rows["ceiling"].max()
+    for group in dict.fromkeys(group for summary in summaries.values() for group in _groups(summary)):
+        of_group = {
+            method: summary[(summary["examples"] == group) & (summary["quantity"] == "mean_change")]
+            .dropna(subset="value")
+            .set_index("student")["value"]
+            for method, summary in summaries.items()
+        }
+        number = Counter(student for values in of_group.values() for student in values.index)
+        shared = [student for student, methods in number.items() if methods > 1]
+        beside = {method: values for method, values in of_group.items() if set(shared) & set(values.index)}
+        parts = []
+        for student in shared:
+            found = (values.get(student) for values in beside.values())
+            parts.append(f"{student} {' / '.join('–' if value is None else _rounded(value, '+') for value in found)}")
+        if parts:
+            names = " / ".join(_taught(method, entries[method]) for method in beside)
+            sentences.append(f"Side by side, mean change of the {_plural(group)} by {names}: {'; '.join(parts)}.")
+    return sentences
+
+
+def of_proxies(agreements: dict[str, pd.DataFrame]) -> list[str]:
+    """A sentence per group of examples about which proxies rank them as the score does.
+
+    Parameters
+    ----------
+    agreements : dict of str to DataFrame
+        From :func:`memflow.proxies.agreement_table`, by architecture.
+    """
+    sentences = []
+    for group in proxy_groups(agreements):
+        table = _rank_correlations(agreements, group)
+        middle: Any = table.groupby("proxy", sort=False)["value"].median().sort_values(ascending=False, kind="stable")
+        said = {
+            name: f"{proxy_name(str(name))} {_range(table.loc[table['proxy'] == name, 'value'])}"
+            for name in middle.index
+        }
+        first, last = list(said)[:3], list(said)[3:][-1:]
+        lowest = "".join(f"; lowest {said[name]}" for name in last)
+        known = table["ceiling"].dropna()
         sentences.append(
-            f"{architecture}: rank correlation of proxies with the scores of the {_plural(group)} (at most "
-            f"{ceiling:.2f}, by the scores' own noise): highest {', '.join(others[:3]) or last}; lowest {last}."
+            f"Rank correlation with the scores of the {_plural(group)}: highest "
+            f"{', '.join(said[name] for name in first)}{lowest}."
+            + (f" The scores' own noise allows {_range(known)}." if len(known) else "")
+        )
+    overlaps = {name: table["pretraining_overlap"].iloc[0] for name, table in agreements.items()}
+    if seen := [name for name, overlap in overlaps.items() if overlap != "no"]:
+        sentences.append(
+            f"Initial weights of {', '.join(seen)} may have seen the held-out images with their labels "
+            "(pretraining_overlap)."
         )
     return sentences
+
+
+def proxy_groups(agreements: dict[str, pd.DataFrame]) -> list[str]:
+    """Groups of examples in which some architecture's proxies can be compared with its scores."""
+    groups = dict.fromkeys(group for table in agreements.values() for group in _groups(table))
+    return [group for group in groups if len(_rank_correlations(agreements, group))]
+
+
+def proxy_rows(agreements: dict[str, pd.DataFrame], group: str) -> dict[str, list[str]]:
+    """Rank correlations with the score: by name of a proxy, a cell for each architecture.
+
+    Parameters
+    ----------
+    agreements : dict of str to DataFrame
+        From :func:`memflow.proxies.agreement_table`, by architecture.
+    group : str
+        Of examples.
+    """
+    table = _rank_correlations(agreements, group)
+    known: Any = table.set_index(["proxy", "architecture"])
+    return {
+        proxy_name(str(proxy)): [
+            _interval(*_of(known.loc[(proxy, name)]), digits=2) if (proxy, name) in known.index else "–"
+            for name in agreements
+        ]
+        for proxy in dict.fromkeys(table["proxy"])
+    }
+
+
+def proxy_name(proxy: str) -> str:
+    """How a proxy is called in a sentence."""
+    if proxy.startswith("c_score_") and proxy != "c_score_mean":
+        return f"C-score at ratio {proxy.removeprefix('c_score_').replace('-', '/')}"
+    known = {"aum": "AUM", "el2n": "EL2N", "c_score": "C-score", "c_score_mean": "C-score of all ratios"}
+    return known.get(proxy, proxy.replace("_", " "))
+
+
+def _by_verb(of_group: dict[str, Any]) -> str:
+    """What the mean score does, students of which it does the same together."""
+    said: dict[str, list[str]] = {}
+    for student, rows in of_group.items():
+        before, after, change = (
+            _of(rows.loc[(name, "")]) for name in ("mean_one_hot", "mean_distilled", "mean_change")
+        )
+        numbers = f"{_rounded(before[0])} to {_rounded(after[0])}, change {_interval(*change, sign='+')}"
+        said.setdefault(_verb(change).rstrip(","), []).append(f"{student} ({numbers})")
+    return "; ".join(f"{verb} in {_listed(students)}" for verb, students in said.items())
+
+
+def _by_selection(rows: Any) -> str:
+    """The change by what the examples do under one-hot labels, where there are such examples in both halves."""
+    found = {kind: rows.loc[("change", kind)] for kind in SELECTED}
+    return ", ".join(
+        f"{kind} {_rounded(float(row['value']), '+')}{'*' if row['p_holm'] < SIGNIFICANT else ''}"
+        for kind, row in found.items()
+        if not math.isnan(row["value"])
+    )
+
+
+def _contrast(rows: Any) -> str:
+    """How much more the increasing change than the constant, where there are both."""
+    row = rows.loc[("difference_increasing_constant", "")]
+    if math.isnan(row["value"]):
+        return ""
+    return f"{_interval(*_of(row), sign='+')}{'*' if row['p_value'] < SIGNIFICANT else ''}"
+
+
+def _taught(method: str, entry: dict[str, Any]) -> str:
+    """A method, and what its students learn from."""
+    teacher = "teachers of the same size" if entry["teacher"] == SELF else f"teacher {entry['teacher']}"
+    parts = ["labels smoothed evenly" if entry["targets"] == "smoothed" else teacher]
+    parts += ["ablation"] * (entry["teacher_data"] == "full")
+    return f"{method} ({', '.join(parts)})"
+
+
+def _rank_correlations(agreements: dict[str, pd.DataFrame], group: str) -> pd.DataFrame:
+    """Rows of all architectures that have a value."""
+    parts = [
+        table[(table["examples"] == group) & (table["statistic"] == "spearman")].assign(architecture=name)
+        for name, table in agreements.items()
+    ]
+    return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def _range(values: pd.Series) -> str:
+    """The smallest to the largest, to two digits."""
+    low, high = (_rounded(value, digits=2) for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def _rounded(value: float, sign: str = "", digits: int = 3) -> str:
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}".replace("-", "−")  # no "-0"
+
+
+def _listed(parts: list[str]) -> str:
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _groups(table: pd.DataFrame) -> list[str]:
@@ -218,32 +356,39 @@ def _interval(value: float, low: float, high: float, sign: str = "", digits: int
 def _dataset(numbers: pd.DataFrame) -> list[str]:
     runs = numbers["runs"].max()
     lines = [f"{numbers['dataset'].iloc[0]}: mean memorisation, and examples memorised, over {runs} runs each"]
+    names = [_indented(*pair) for pair in zip(numbers["architecture"], numbers["method"], strict=True)]
+    width = max(18, *map(len, names))
     for family, members in numbers.groupby("family", sort=False):
         lines += [f"  {family!s}"] if family else []
         for (architecture, method), rows in members.groupby(["architecture", "method"], sort=False):
-            lines += _architecture(str(architecture), str(method), rows)
+            lines += _architecture(_indented(str(architecture), str(method)), rows, width)
     return lines
 
 
-def _architecture(name: str, method: str, rows: pd.DataFrame) -> list[str]:
+def _indented(architecture: str, method: str) -> str:
+    """The name of an architecture, and below it those of its further methods."""
+    return architecture if method == ONE_HOT else f"  {method}"
+
+
+def _architecture(name: str, rows: pd.DataFrame, width: int) -> list[str]:
     """One line for each group of examples, and one for what the reader must be warned of."""
-    name = name if method == ONE_HOT else f"  {method}"
     values: Any = rows.set_index(["examples", "quantity"])
     lines = []
     for group in _groups(rows):
         mean, memorised = values.loc[(group, "memorisation")], values.loc[(group, "memorised")]
         lines.append(
-            f"    {name:<18} {'' if group == 'all' else group + 's':<15} {mean['value']:.3f} "
+            f"    {name:<{width}} {'' if group == 'all' else group + 's':<15} {mean['value']:.3f} "
             f"[{mean['low']:.3f}, {mean['high']:.3f}]   {memorised['value']:4.0f} of {memorised['n_examples']:.0f}"
         )
         name = ""
     flagged, undefined = rows["runs_not_converged"].iloc[0], rows["examples_without_score"].iloc[0]
+    warnings = []
     if flagged:
-        lines.append(f"{'':23}flagged: {flagged} of {rows['runs'].iloc[0]} runs are below the in-sample target")
+        warnings.append(f"flagged: {flagged} of {rows['runs'].iloc[0]} runs are below the in-sample target")
     if rows["pretraining_overlap"].iloc[0] != "no":
-        lines.append(f"{'':23}pretrained: held-out images seen before: {rows['pretraining_overlap'].iloc[0]}")
+        warnings.append(f"pretrained: held-out images seen before: {rows['pretraining_overlap'].iloc[0]}")
     if "teacher_data" in rows and rows["teacher_data"].iloc[0] == "full":
-        lines.append(f"{'':23}ablation: the teachers saw the labels that their students hold out")
+        warnings.append("ablation: the teachers saw the labels that their students hold out")
     if undefined:
-        lines.append(f"{'':23}{undefined} examples were never held out, or never trained on, and have no score")
-    return lines
+        warnings.append(f"{undefined} examples were never held out, or never trained on, and have no score")
+    return lines + [f"{'':{5 + width}}{warning}" for warning in warnings]

@@ -80,23 +80,8 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
             "hazards": describe_hazards(
                 results.table(f"data/{name}.hazards.csv"), config["datasets"][name]["near_duplicates"]
             ),
-            "distillation": [
-                sentence
-                for family, method in part["distilled"]
-                for sentence in findings.of_distillation(
-                    results.table(f"distillation/{name}/{family}/{method}.summary.csv"),
-                    config["families"][family]["title"],
-                    method,
-                    config["distillation"][method],
-                )
-            ],
-            "proxies": [
-                sentence
-                for architecture in part["tracked"]
-                for sentence in findings.of_proxies(
-                    results.table(f"proxies/{name}/{architecture}.agreement.csv"), architecture
-                )
-            ],
+            "distillation": _distillation(results, config, name, part["distilled"]),
+            "proxies": _proxies(results, name, part["tracked"]),
             "findings": _findings(results, config, name, part["families"]),
             "runs": [_runs(results, name, *run) for run in part["scored"]],
             "figures": [
@@ -135,6 +120,36 @@ def _findings(results: Results, config: dict[str, Any], dataset: str, families: 
             sentences += findings.of_types(changes, power, config["fdr"])
         parts.append({"title": title, "sentences": sentences})
     return parts
+
+
+def _distillation(
+    results: Results, config: dict[str, Any], dataset: str, distilled: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Sentences by family: of each method, and where methods share students, of all side by side."""
+    parts = []
+    for family in dict.fromkeys(family for family, _ in distilled):
+        summaries, sentences = {}, []
+        for method in (method for of, method in distilled if of == family):
+            name, entry = f"distillation/{dataset}/{family}/{method}.summary.csv", config["distillation"][method]
+            summaries[method] = results.table(name)
+            overlaps = results.record(name)["definition"]["pretraining_overlap"]
+            sentences += findings.of_distillation(summaries[method], method, entry, overlaps)
+        sentences += findings.side_by_side(summaries, config["distillation"])
+        parts.append({"title": config["families"][family]["title"], "sentences": sentences})
+    return parts
+
+
+def _proxies(results: Results, dataset: str, tracked: list[str]) -> dict[str, Any]:
+    """Sentences, and a table for each group of examples; nothing where no runs were tracked."""
+    if not tracked:
+        return {}
+    agreements = {name: results.table(f"proxies/{dataset}/{name}.agreement.csv") for name in tracked}
+    groups = findings.proxy_groups(agreements)
+    return {
+        "sentences": findings.of_proxies(agreements),
+        "architectures": tracked,
+        "tables": {group: findings.proxy_rows(agreements, group) for group in groups},
+    }
 
 
 def _runs(results: Results, dataset: str, architecture: str, method: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.files import write_atomically
+from memflow.methods import FULL_DATA, ONE_HOT
 from memflow.provenance import ProvenanceError
 from memflow.text import aligned
 from memflow.validation import closest
@@ -55,7 +56,8 @@ class Example:
     position : int
         In the training set.
     scores : list of dict
-        Rows of the score tables, with ``name`` (architecture), ``method``, ``parameters``, ``runs`` and ``confidence``.
+        Rows of the score tables, with ``name`` (architecture), ``method``, ``parameters``, ``runs``,
+        ``confidence`` and ``teacher_data``.
     trajectories : list of dict
         Rows of the trajectory tables, with ``name`` (family) and ``method``.
     missing : list of str
@@ -103,10 +105,9 @@ def find(folder: Path, name: str, index: int) -> Example:
     position = _position(dataset, name, index)
     scores, no_scores = _collect(folder / "scores" / name, partial(_score, dataset, position))
     trajectories, no_trajectories = _collect(folder / "trajectories" / name, partial(_row, dataset, position))
-    unscored = _architectures(folder, name, "runs", "counts") - _architectures(folder, name, "scores")
-    missing = [f"Scores of {architecture}: not yet made." for architecture in sorted(unscored)]
+    missing = [f"Scores of {architecture}: not yet made." for architecture in _unscored(folder, name)]
     if not scores + no_scores + missing:
-        missing.append("Scores: no model has been trained on this dataset yet.")
+        missing.append("Scores: no model has been trained on subsets of this dataset yet.")
     if not trajectories + no_trajectories:
         missing.append("Trajectories: not yet made, or the study has no families.")
     order = [name for row in trajectories for name in row if name not in NO_SIZES]
@@ -230,7 +231,8 @@ def _score(dataset: Dataset, position: int, path: Path) -> Row:
     with open(summary, encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))
     of_runs = {key: int(first[key]) for key in ("parameters", "runs")}
-    return {**_row(dataset, position, path), **of_runs, "confidence": record["definition"]["confidence"]}
+    marks = {"confidence": record["definition"]["confidence"], "teacher_data": first.get("teacher_data")}
+    return {**_row(dataset, position, path), **of_runs, **marks}
 
 
 def _fingerprints(definition: Any) -> Iterator[str]:
@@ -246,9 +248,21 @@ def _fingerprints(definition: Any) -> Iterator[str]:
             yield from _fingerprints(value)
 
 
-def _architectures(folder: Path, name: str, *stages: str) -> set[str]:
-    """Architectures of which a stage has files."""
-    return {path.parent.name for stage in stages for path in (folder / stage / name).glob("*/*")}
+def _unscored(folder: Path, name: str) -> list[str]:
+    """Architectures, with their method unless it is one-hot, that have runs or counts, and no scores.
+
+    Runs on the whole training set hold nothing out, and never have any.
+    """
+    made = {
+        stage: {(path.parent.name, path.name.partition(".")[0]) for path in (folder / stage / name).glob("*/*")}
+        for stage in ("runs", "counts", "scores")
+    }
+    unscored = sorted((made["runs"] | made["counts"]) - made["scores"])
+    return [
+        architecture if method == ONE_HOT else f"{architecture} ({method})"
+        for architecture, method in unscored
+        if method != FULL_DATA
+    ]
 
 
 def _by_size(row: Row) -> tuple[bool, int, str]:
@@ -257,7 +271,7 @@ def _by_size(row: Row) -> tuple[bool, int, str]:
 
 
 def _by_method(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    methods = dict.fromkeys(row["method"] for row in rows)
+    methods = sorted({row["method"] for row in rows}, key=lambda method: (method != ONE_HOT, method))
     return [(method, [row for row in rows if row["method"] == method]) for method in methods]
 
 
@@ -325,10 +339,12 @@ def _scores(method: str, rows: list[Row]) -> Section:
     flagged = [
         f"{row['name']} {row['runs_not_converged']} of {row['runs']}" for row in rows if row["runs_not_converged"]
     ]
-    note = _wrapped(f"Runs below the in-sample target: {', '.join(flagged)}.") if flagged else []
+    notes = [f"Runs below the in-sample target: {', '.join(flagged)}."] if flagged else []
+    if any(row["teacher_data"] == "full" for row in rows):
+        notes.append("An ablation: the teachers saw the labels that their students hold out.")
     return f"Memorisation ({method}): score, and share of runs that get it right", [
         *aligned(table, text_columns=1),
-        *note,
+        *(line for note in notes for line in _wrapped(note)),
     ]
 
 

@@ -26,6 +26,17 @@ FAMILIES = {
     "all": {"title": "All networks", "architectures": ["mlp", "wide", "resnet"]},
 }
 STUDY = Study(tiny_config(architectures=ARCHITECTURES, families=FAMILIES))
+METHODS = {
+    "distilled-from-resnet": {"teacher": "resnet"},
+    "self-distilled": {"teacher": "self", "students": ["mlp", "wide", "resnet"]},
+    "smoothed": {"teacher": "resnet", "targets": "smoothed", "students": ["mlp"]},
+    "leaky": {"teacher": "resnet", "teacher_data": "full", "students": ["mlp", "resnet"]},
+}
+DISTILLED = Study(
+    tiny_config(
+        architectures=ARCHITECTURES, families=FAMILIES, distillation=METHODS, proxies={"runs": 4, "block_size": 4}
+    )
+)
 NO_FAMILIES = Study(tiny_config(architectures=ARCHITECTURES))
 NOISY = {"all": 200, "clean label": 190, "flipped label": 10}
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -71,21 +82,38 @@ def image_of(dataset: Dataset, index: int) -> np.ndarray:
 def tables(name: str, study: Study = STUDY, sizes: dict[str, int] = SIZES, dataset: Dataset = DATASET) -> Any:
     """The tables that a figure takes, in which all numbers differ."""
     families = list(study.families.values())
+    if name == "mean_memorisation":
+        return {"summary": of_methods(study, summary(NOISY, sizes))}
     if name in ALONG_FAMILIES:
         made = {"halves": trajectory_halves(families, dataset), "curves": curves(families, sizes)}
         made |= {"summary": trajectory_summary(families)}
         return {kind: made[kind] for kind in (made if name == "trajectories" else ["halves"])}
     if name == "most_memorised":
         return {"halves": score_halves(study.largest("digits"), dataset)}
-    made = {"summary": summary(NOISY, sizes), "histogram": histogram(sizes)}
-    return {kind: made[kind] for kind in (made if name == "score_distribution" else ["summary"])}
+    return {"summary": summary(NOISY, sizes), "histogram": histogram(sizes)}
+
+
+def spec_of(name: str, study: Study = STUDY) -> dict[str, Any]:
+    """Spec of a figure."""
+    return study.mean_memorisation_spec("digits") if name == "mean_memorisation" else study.figure_spec(name, "digits")
+
+
+def of_methods(study: Study, one_hot: pd.DataFrame) -> pd.DataFrame:
+    """One-hot rows with those of the other methods after them, all of whose numbers differ."""
+    parts = []
+    for number, entry in enumerate(study.drawn_methods("digits")):
+        rows = one_hot[one_hot["architecture"] == entry["architecture"]].assign(**entry)
+        if entry["method"] != "one-hot":
+            rows = rows.assign(**{name: (1 - 0.02 * number) * rows[name] for name in ("value", "low", "high")})
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def make(
     name: str, given: Any = None, study: Study = STUDY, dataset: Dataset = DATASET, **sizes: Any
 ) -> tuple[pd.DataFrame, Figure]:
     """Table and drawing of a figure."""
-    spec, pictured = study.figure_spec(name, "digits"), [dataset] if name in PICTURES else []
+    spec, pictured = spec_of(name, study), [dataset] if name in PICTURES else []
     numbers = MODULES[name].table(spec, given or tables(name, study, dataset=dataset, **sizes), *pictured)
     return numbers, MODULES[name].draw(spec, numbers, *pictured)
 

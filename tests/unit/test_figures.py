@@ -14,6 +14,7 @@ from figure_helpers import (
     ALONG_FAMILIES,
     ARCHITECTURES,
     DATASET,
+    DISTILLED,
     MODULES,
     NO_FAMILIES,
     NOISY,
@@ -25,13 +26,15 @@ from figure_helpers import (
     grid,
     legend_texts,
     make,
+    of_methods,
     outside,
     select,
+    spec_of,
     summary,
     tables,
 )
 from helpers import tiny_config
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import StepPatch
 
@@ -61,7 +64,12 @@ def drawn(groups):
 
 @functools.cache
 def drawing(name, noisy):
-    return make(name, tables(name) | {"summary": summary(NOISY if noisy else {"all": 200})})
+    return make(name, tables(name) | {"summary": summarised(name, NOISY if noisy else {"all": 200})})
+
+
+def summarised(name, groups, study=STUDY):
+    """The table of statistics that a figure takes."""
+    return of_methods(study, summary(groups)) if name == "mean_memorisation" else summary(groups)
 
 
 def curves(axes):
@@ -151,7 +159,7 @@ def test_values_are_on_logarithmic_axes_where_groups_are_apart_and_else_from_zer
 
 
 def test_an_interval_that_reaches_zero_ends_below_the_logarithmic_axis():
-    given = summary(NOISY)
+    given = summarised("mean_memorisation", NOISY)
     given.loc[given["quantity"] == "memorisation", "low"] = -0.1
     numbers, figure = make("mean_memorisation", {"summary": given})
     (axes, _), *_ = grid(figure)
@@ -163,7 +171,7 @@ def test_an_interval_that_reaches_zero_ends_below_the_logarithmic_axis():
 
 @pytest.mark.parametrize("value", [0.0, -0.02])
 def test_a_value_that_is_not_positive_makes_the_axis_linear_and_keeps_its_interval(value):
-    given = summary(NOISY)
+    given = summarised("mean_memorisation", NOISY)
     where = (given["architecture"] == "wide") & (given["quantity"] == "memorisation")
     given.loc[where, ["value", "low", "high"]] = value, value - 0.03, value + 0.01
     _, figure = make("mean_memorisation", {"summary": given})
@@ -184,6 +192,145 @@ def test_a_reference_learner_is_a_level_line_in_every_panel(drawn, groups):
             level = [line.get_ydata() for line in axes.lines if line.get_marker() != "o" and len(line.get_ydata())]
             assert np.allclose(sorted(y[0] for y in level), expected)
             assert all(y[0] == y[1] for y in level)
+
+
+# --- mean_memorisation with several methods ------------------------------------------------------------------------
+
+
+@functools.cache
+def methods_drawing(noisy):
+    return make(
+        "mean_memorisation", {"summary": summarised("mean_memorisation", noisy_groups(noisy), DISTILLED)}, DISTILLED
+    )
+
+
+def noisy_groups(noisy):
+    return NOISY if noisy else {"all": 200}
+
+
+@pytest.fixture
+def with_methods(groups):
+    return methods_drawing(groups is NOISY)
+
+
+def points(axes):
+    """Curves by marker and colour, without legend handles and reference lines."""
+    lines = [line for line in axes.lines if line.get_marker() not in ("None", "") and len(line.get_xdata())]
+    found = {(line.get_marker(), to_hex(line.get_color()), line.get_linestyle()): line for line in lines}
+    assert len(found) == len(lines), "two curves look the same"
+    return found
+
+
+def markers(figure):
+    """By method, its marker in the legend."""
+    legend = figure.legends[1]
+    names = [text.get_text() for text in legend.get_texts()]
+    return dict(zip(names, [handle.get_marker() for handle in legend.legend_handles], strict=True))
+
+
+def test_the_legend_names_every_method_once_and_says_whose_teacher_knew_all_labels(with_methods):
+    _, figure = with_methods
+    names = ["one-hot", "distilled-from-resnet", "self-distilled", "smoothed", "leaky\n(teacher saw all labels)"]
+    assert list(markers(figure)) == names
+    assert len(set(markers(figure).values())) == len(names)
+    drawn = {marker for row in grid(figure) for axes in row for marker, *_ in points(axes)}
+    assert drawn == set(markers(figure).values())
+
+
+def test_curves_of_students_are_at_the_sizes_of_the_students_and_have_the_tables_numbers(with_methods, groups):
+    numbers, figure = with_methods
+    shown = [name for name in groups if name != "all"] or ["all"]
+    by_method = {name.partition("\n")[0]: marker for name, marker in markers(figure).items()}
+    for row, quantity in zip(grid(figure)[:2], ("memorisation", "memorised"), strict=True):
+        for axes, family in zip(row, FAMILY_TITLES, strict=True):
+            found, expected = points(axes), 0
+            for method, group in itertools.product(by_method, shown):
+                rows = select(numbers, family=family, quantity=quantity, examples=group, method=method)
+                if rows.empty:
+                    continue
+                expected, rows = expected + 1, rows.sort_values("parameters")
+                line = found[by_method[method], to_hex(style.COLOURS[group]), "-"]
+                values = percent(rows, "value") if quantity == "memorised" else rows["value"]
+                assert np.allclose(line.get_ydata(), values)
+                distance = abs(np.log(line.get_xdata() / rows["parameters"].to_numpy()))
+                assert distance.max() < np.log(400 / 250) / 2  # nearer to its own size than to the next
+                assert (distance == 0).all() == (method == "one-hot")
+            assert len(found) == expected
+    students = select(numbers, method="distilled-from-resnet")["architecture"]
+    assert set(students) == {"mlp", "wide"}
+
+
+def test_no_two_methods_stand_at_the_same_place(with_methods):
+    _, figure = with_methods
+    for axes in grid(figure)[0]:
+        places = {marker: tuple(line.get_xdata()) for (marker, *_), line in points(axes).items()}
+        assert len({x for of_method in places.values() for x in of_method}) == sum(map(len, places.values()))
+
+
+def test_the_intervals_of_students_are_bars_at_their_points(with_methods):
+    numbers, figure = with_methods
+    scaled = numbers.assign(**{name: percent(numbers, name) for name in ("value", "low", "high")})
+    rows = pd.concat([numbers, scaled])[["low", "high"]]
+    known = set(map(tuple, rows.round(9).to_numpy()))
+    for axes in (axes for row in grid(figure)[:2] for axes in row):
+        bars = [bar for lines in axes.collections if isinstance(lines, LineCollection) for bar in lines.get_segments()]
+        students = [line for (marker, *_), line in points(axes).items() if marker != "o"]
+        assert sorted(bar[0, 0] for bar in bars) == sorted(x for line in students for x in line.get_xdata())
+        floor = axes.get_ylim()[0]
+        for bar in bars:
+            low, high = np.round(bar[:, 1], 9)
+            assert (low, high) in known or (np.isclose(low, floor) and high in rows["high"].round(9).to_numpy())
+
+
+def test_accuracies_are_those_of_one_hot_labels_and_the_axis_says_so(with_methods, groups):
+    numbers, figure = with_methods
+    shown = [name for name in groups if name != "all"] or ["all"]
+    for axes in grid(figure)[2]:
+        assert {marker for marker, *_ in points(axes)} == {"o"}
+        assert len(points(axes)) == 2 * len(shown)
+    assert grid(figure)[2][0].get_ylabel() == "Accuracy\n(one-hot)"
+    assert set(select(numbers, quantity="acc_in")["method"]) > {"one-hot"}  # but the table has those of all
+
+
+def test_a_study_of_one_method_has_one_legend_and_no_bars(drawn):
+    _, figure = drawn("mean_memorisation")
+    assert len(figure.legends) == 1
+    assert not [bars for axes in figure.axes for bars in axes.collections if isinstance(bars, LineCollection)]
+
+
+@pytest.mark.parametrize("name", ["short", "students-of-a-residual-network-of-depth-110-and-width-64"])
+def test_methods_of_any_name_and_number_have_their_place_and_no_text_covers_another(name):
+    study, sizes = long_study(3)
+    first = [architecture for architecture in study.architectures if architecture.startswith("resnet0")]
+    methods = {f"{name}-{number}": {"teacher": "self", "students": first[:-1]} for number in range(6)}
+    methods["full"] = {"teacher": first[-1], "teacher_data": "full", "students": first[:2]}
+    study = Study(study.config | {"distillation": methods, "proxies": {"runs": 4, "block_size": 4}})
+    _, figure = make("mean_memorisation", study=study, sizes=sizes)
+    texts = drawn_texts(figure)
+    assert list(collisions(texts)) == []
+    assert outside(figure, texts) == []
+    labels = ["".join(text.split()) for text in markers(figure)]
+    assert labels == ["one-hot", *list(methods)[:-1], "full(teachersawalllabels)"]
+    heights = {round(axes.get_window_extent().height) for row in grid(figure) for axes in row}
+    assert min(heights) > 0.7 * style.DPI / 3  # panels keep their height
+
+
+def test_the_script_draws_methods_from_a_file_each(tmp_path, monkeypatch):
+    spec = spec_of("mean_memorisation", DISTILLED)
+    table = summarised("mean_memorisation", NOISY, DISTILLED)
+    parts = ["figure", "--spec", json.dumps(spec), "--log", tmp_path / "log", "--summary"]
+    for number, entry in enumerate(spec["drawn"]):
+        rows = select(table, architecture=entry["architecture"], method=entry["method"])
+        rows = rows.drop(columns=["architecture", "method"]).dropna(axis="columns")  # teacher_data is only of students
+        write_csv(tmp_path / "in" / f"{number}.csv", rows)
+        provenance.write([tmp_path / "in" / f"{number}.csv"], {}, inputs={}, started=provenance.now())
+        parts.append(tmp_path / "in" / f"{number}.csv")
+    for kind in ("pdf", "png", "csv"):
+        parts += [f"--{kind}", tmp_path / f"figure.{kind}"]
+    monkeypatch.setattr(sys, "argv", list(map(str, parts)))
+    run("mean_memorisation")
+    expected, _ = methods_drawing(True)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "figure.csv"), expected, check_dtype=False, check_like=True)
 
 
 # --- score_distribution --------------------------------------------------------------------------------------------
@@ -269,7 +416,9 @@ def test_every_share_lies_inside_the_axes(drawn):
 @pytest.mark.parametrize("name", ["mean_memorisation", "score_distribution"])
 def test_a_table_starts_with_what_its_rows_are_and_has_no_gaps(drawn, name):
     numbers, _ = drawn(name)
-    assert list(numbers.columns[:4]) == ["dataset", "family", "architecture", "parameters"]
+    method = ["method"] if name == "mean_memorisation" else []
+    leading = ["dataset", "family", "architecture", *method, "parameters"]
+    assert list(numbers.columns[: len(leading)]) == leading
     assert set(numbers["dataset"]) == {"digits"}
     assert numbers.groupby("family", sort=False)["architecture"].unique().map(list).to_dict() == COLUMNS
     assert numbers[["family", "architecture", "parameters", "quantity", "value"]].notna().all().all()
@@ -316,7 +465,7 @@ def test_a_study_without_families_has_the_figures_that_need_none(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_figure_says_above_a_family_if_its_weights_may_have_seen_held_out_images(name):
-    spec, pictured = STUDY.figure_spec(name, "digits"), [DATASET] if name in PICTURES else []
+    spec, pictured = spec_of(name), [DATASET] if name in PICTURES else []
     spec["pretraining_overlap"]["resnet"] = "unknown"  # a member of one of the two families
     figure = MODULES[name].draw(spec, MODULES[name].table(spec, tables(name), *pictured), *pictured)
     texts = drawn_texts(figure)
@@ -328,7 +477,7 @@ def test_every_figure_says_above_a_family_if_its_weights_may_have_seen_held_out_
 
 def test_noise_images_are_drawn_apart_in_a_colour_of_their_own():
     groups = NOISY | {"noise image": 7}
-    _, figure = make("mean_memorisation", {"summary": summary(groups)})
+    _, figure = make("mean_memorisation", {"summary": summarised("mean_memorisation", groups)})
     assert "noise images" in legend_texts(figure)
     lines = [line for line in grid(figure)[0][0].lines if line.get_marker() == "o"]
     assert len({to_hex(line.get_color()) for line in lines}) == 3
@@ -418,7 +567,7 @@ def run(name):
 
 def arguments(name, folder, **spec_changes):
     """Command line of a figure, whose inputs it writes."""
-    spec = STUDY.figure_spec(name, "digits")
+    spec = spec_of(name)
     parts = ["--spec", json.dumps(spec | spec_changes), "--log", folder / "log"]
     for kind in ("pdf", "png", "csv"):
         parts += [f"--{kind}", folder / f"{name}.{kind}"]
@@ -430,7 +579,7 @@ def arguments(name, folder, **spec_changes):
             suffix = "parquet" if kind == "halves" else "csv"
             path = folder / "in" / f"{value}-{number}.{kind}.{suffix}"
             write = write_parquet if suffix == "parquet" else write_csv
-            write(path, table[table[column] == value].drop(columns=column))
+            write(path, table[table[column] == value].drop(columns=[column, "method"], errors="ignore"))
             parts.append(path)
     if name in PICTURES:
         prepared.save(DATASET, folder / "in" / "data.npz")
@@ -455,7 +604,7 @@ def test_drawing_and_table_have_sidecars_with_spec_and_inputs(made):
     read = [path for path in (folder / "in").iterdir() if path.suffix != ".json"]
     for kind in ("pdf", "png", "csv"):
         record = provenance.read(folder / f"{name}.{kind}")
-        assert record["definition"] == STUDY.figure_spec(name, "digits")
+        assert record["definition"] == spec_of(name)
         assert record["inputs"] == {str(path): sha256(path) for path in read}
         assert len(record["inputs"]) == N_INPUTS[name]
 
@@ -469,7 +618,7 @@ def test_the_written_table_is_the_table(made):
 def test_a_figure_drawn_again_from_its_table_is_the_same_bytes_so_that_every_number_is_in_the_table(made, tmp_path):
     name, folder = made
     numbers, pictured = read_csv(folder / f"{name}.csv"), [DATASET] if name in PICTURES else []
-    figure = MODULES[name].draw(STUDY.figure_spec(name, "digits"), numbers, *pictured)
+    figure = MODULES[name].draw(spec_of(name), numbers, *pictured)
     style.save(figure, tmp_path / "figure.pdf", tmp_path / "figure.png")
     for kind in ("pdf", "png"):
         assert (tmp_path / f"figure.{kind}").read_bytes() == (folder / f"{name}.{kind}").read_bytes()

@@ -7,14 +7,25 @@ import pandas as pd
 import pytest
 
 from memflow.errors import InputError
-from memflow.findings import along_family, describe, of_types, read_numbers
+from memflow.findings import (
+    along_family,
+    describe,
+    of_distillation,
+    of_proxies,
+    of_types,
+    proxy_groups,
+    proxy_rows,
+    read_numbers,
+    side_by_side,
+)
 from memflow.statistics.trajectory_types import TESTED
 
 VALUES = {"memorisation": (0.123, 0.1, 0.15), "memorised": (42, 40, 44), "acc_in": (0.99, 0.98, 1)}
 
 
-def rows(family, architecture, examples="all", flagged=0, undefined=0):
-    common = {"dataset": "digits", "family": family, "architecture": architecture, "parameters": 10}
+def rows(family, architecture, examples="all", flagged=0, undefined=0, method="one-hot", **marks):
+    common = {"dataset": "digits", "family": family, "architecture": architecture, "method": method, "parameters": 10}
+    common |= marks
     common |= {"examples": examples, "n_examples": 200, "runs": 20, "pretraining_overlap": "no"}
     common |= {"runs_not_converged": flagged, "examples_without_score": undefined}
     return [common | {"quantity": q, "value": v, "low": low, "high": high} for q, (v, low, high) in VALUES.items()]
@@ -64,6 +75,22 @@ def test_a_warning_stands_below_the_architecture_that_it_concerns_and_only_there
     assert first[3:8] == ["good", "poor", "flagged:", "new", "7"]
     assert "3 of 20 runs are below the in-sample target" in text
     assert "7 examples were never held out, or never trained on" in text
+
+
+def test_methods_stand_indented_below_their_architecture_in_the_same_columns(write):
+    long = "distilled-from-a-large-network"
+    numbers = rows("MLPs", "small") + rows("MLPs", "small", method=long) + rows("MLPs", "large")
+    lines = describe(write(numbers)).splitlines()[4:7]
+    assert [line.split()[0] for line in lines] == ["small", long, "large"]
+    assert [len(line) - len(line.lstrip()) for line in lines] == [4, 6, 4]
+    assert len({line.index("0.123") for line in lines}) == 1
+
+
+def test_an_ablation_is_named_below_the_method_that_it_is(write):
+    marks = {"method": "leaky", "teacher_data": "full"}
+    numbers = rows("MLPs", "m") + rows("MLPs", "m", **marks) + rows("MLPs", "n", method="fair", teacher_data="subset")
+    text = describe(write(numbers))
+    assert [words[0] for words in entries(text)][3:8] == ["m", "leaky", "ablation:", "fair", "figures:"]
 
 
 def test_every_dataset_is_described_and_the_files_to_open_are_named(write):
@@ -260,3 +287,255 @@ def test_a_family_title_is_read_back_as_it_was_written(write, title):
     numbers = read_numbers(folder / "figures/digits/mean_memorisation.csv")
     assert set(numbers["family"]) == {title}
     assert set(numbers["architecture"]) == {"007"}
+
+
+KINDS = ("memorised", "not memorised", *TESTED)
+LARGER = {"teacher": "large", "teacher_data": "subset", "targets": "teacher"}
+OWN_SIZE = LARGER | {"teacher": "self"}
+SMOOTHED = LARGER | {"targets": "smoothed"}
+LEAKY = LARGER | {"teacher_data": "full"}
+GROUPS = [("all",), ("all", "clean label", "flipped label")]
+
+
+def distilled(groups=("all",), students=("s", "m"), seed=0):
+    """A random summary of the students of one method."""
+    random = np.random.default_rng(seed)
+    records = []
+    for student, group in ((student, group) for student in students for group in groups):
+        common = {"student": student, "examples": group, "n_examples": 20.5}
+        for quantity in ("mean_one_hot", "mean_distilled", "mean_change", "memorised_change"):
+            low = -1.0 if "change" in quantity else 0.0
+            records.append(common | {"quantity": quantity, "type": ""} | limits(random, low))
+        for kind in KINDS:
+            p = {"p_value": random.random() / 10, "p_holm": random.random() / 10}
+            records.append(common | {"quantity": "change", "type": kind} | limits(random, -1) | p)
+        difference = {"quantity": "difference_increasing_constant", "type": "", "p_value": random.random() / 10}
+        records.append(common | difference | limits(random, -1))
+    return pd.DataFrame(records)
+
+
+def of_method(summary, entry=LARGER, overlaps=None):
+    return [text.replace("\u00a0", " ") for text in of_distillation(summary, "taught", entry, overlaps or {})]
+
+
+def plural(group):
+    return "examples" if group == "all" else f"{group}s"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("groups", GROUPS)
+def test_what_distillation_changes_is_said_of_every_student_in_one_sentence(groups, seed):
+    summary = distilled(groups, ("s", "m", "l"), seed)
+    means = of_method(summary)[::2]
+    for group, sentence in zip(groups[1:] or groups, means, strict=True):
+        assert sentence.startswith(f"taught: the mean memorisation of the {plural(group)} ")
+        assert len(sentence.split(";")) == len(re.findall(r"(?:rises|falls|change) in", sentence))
+        said = {}
+        for part in sentence.split(";"):
+            does = re.search("rises|falls|shows no clear change", part)[0]
+            for student, *values in re.findall(rf"(\w) \(({NUMBER}) to ({NUMBER}), change {INTERVAL}\)", part):
+                said[student] = (does, parsed(values))
+        assert set(said) == {"s", "m", "l"}
+        for student, (does, values) in said.items():
+            before, after, change = (
+                row(summary, student=student, examples=group, quantity=name)
+                for name in ("mean_one_hot", "mean_distilled", "mean_change")
+            )
+            assert does == verb(change).rstrip(",")
+            assert values == pytest.approx([before["value"], after["value"], *three(change)], abs=5.01e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("groups", GROUPS)
+def test_changes_by_type_are_those_of_the_table_with_an_asterisk_where_they_are_significant(groups, seed):
+    summary = distilled(groups, seed=seed)
+    by_type = of_method(summary)[1::2]
+    for group, sentence in zip(groups[1:] or groups, by_type, strict=True):
+        changes, contrasts = sentence.split(" Increasing minus constant: ")
+        assert changes.startswith(f"taught, change of the {plural(group)} by what they are under one-hot labels: ")
+        for student, part in zip(("s", "m"), changes.rpartition(": ")[2].split("; "), strict=True):
+            assert part.startswith(f"{student} memorised ")
+            found = re.findall(rf"([a-z][a-z -]+) ({NUMBER})(\*?)", part.removeprefix(f"{student} "))
+            assert [kind.strip() for kind, *_ in found] == [kind for kind in KINDS if kind != "undetermined"]
+            for kind, value, star in found:
+                change = row(summary, student=student, examples=group, quantity="change", type=kind.strip())
+                assert parsed([value]) == pytest.approx([change["value"]], abs=5.01e-4)
+                assert (star == "*") == (change["p_holm"] < 0.05)
+        for student, part in zip(("s", "m"), contrasts.split("; "), strict=True):
+            name, *values, star = re.fullmatch(rf"(\w) {INTERVAL}(\*?)\.?", part).groups()
+            keys = {"student": student, "examples": group, "quantity": "difference_increasing_constant"}
+            assert name == student
+            assert parsed(values) == pytest.approx(three(row(summary, **keys)), abs=5.01e-4)
+            assert (star == "*") == (row(summary, **keys)["p_value"] < 0.05)
+
+
+def test_types_without_an_example_in_both_halves_are_not_spoken_of():
+    summary = distilled()
+    absent = summary["type"].isin(["decreasing", "constant"]) | (
+        summary["quantity"] == "difference_increasing_constant"
+    )
+    summary.loc[absent, ["value", "low", "high", "p_value", "p_holm"]] = np.nan
+    means, types = of_method(summary)
+    assert "s memorised " in types
+    assert not re.search("nan|decreasing|constant", means + types)
+    summary.loc[summary["quantity"] == "change", "value"] = np.nan
+    assert of_method(summary) == [means]
+
+
+def test_a_group_of_which_no_student_has_a_score_is_not_spoken_of():
+    summary = distilled(GROUPS[1])
+    summary.loc[summary["examples"] == "flipped label", ["value", "low", "high", "p_value", "p_holm"]] = np.nan
+    assert [text for text in of_method(summary) if "flipped" in text or "nan" in text] == []
+    assert len(of_method(summary)) == 2
+    assert side_by_side({"one": summary, "two": summary}, {"one": LARGER, "two": OWN_SIZE})[1:] == []
+
+
+def test_an_ablation_is_called_one_in_every_sentence_and_explained_first():
+    sentences = of_method(distilled(), LEAKY)
+    assert sentences[0].startswith("taught is an ablation: its teachers saw the labels that the students hold out.")
+    assert len(sentences) == 3
+    assert all(text.startswith("taught (ablation)") for text in sentences[1:])
+    assert "ablation" not in " ".join(of_method(distilled()))
+
+
+@pytest.mark.parametrize("name", ["m", "large"])
+def test_of_weights_that_may_have_seen_held_out_images_it_is_said_whose_they_are(name):
+    first, *others = of_method(distilled(), overlaps={"s": "no", name: "unknown"})
+    assert first.startswith(f"taught: initial weights of {name} may have seen the held-out images")
+    assert others == of_method(distilled(), overlaps={"other": "yes"})
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_methods_with_the_same_students_are_set_side_by_side(groups):
+    entries = {"larger": LARGER, "own": OWN_SIZE, "soft": SMOOTHED, "leaky": LEAKY, "apart": LARGER}
+    students = {"larger": "sm", "own": "sml", "soft": "sm", "leaky": "m", "apart": "x"}
+    summaries = {name: distilled(groups, students[name], seed) for seed, name in enumerate(entries)}
+    sentences = side_by_side(summaries, entries)
+    for group, sentence in zip(groups[1:] or groups, sentences, strict=True):
+        names = (
+            "larger (teacher large) / own (teachers of the same size) / soft (labels smoothed evenly) / "
+            "leaky (teacher large, ablation)"
+        )
+        assert sentence.startswith(f"Side by side, mean change of the {plural(group)} by {names}: ")
+        said = sentence.rpartition(": ")[2].removesuffix(".").split("; ")
+        assert [part[0] for part in said] == ["s", "m"]  # of l and x there is nothing to compare
+        for part in said:
+            student, _, values = part.partition(" ")
+            for name, value in zip(("larger", "own", "soft", "leaky"), values.split(" / "), strict=True):
+                if student in students[name]:
+                    change = row(summaries[name], student=student, examples=group, quantity="mean_change")
+                    assert parsed([value]) == pytest.approx([change["value"]], abs=5.01e-4)
+                else:
+                    assert value == "–"
+
+
+def test_of_methods_that_share_no_student_nothing_is_set_side_by_side():
+    assert side_by_side({"one": distilled()}, {"one": LARGER}) == []
+    assert side_by_side({"one": distilled(), "two": distilled(students=["l"])}, {"one": LARGER, "two": LARGER}) == []
+
+
+PROXIES = ("cumulative_accuracy", "aum", "el2n", "final_loss", "c_score", "c_score_1-2", "c_score_mean")
+CALLED = (
+    "cumulative accuracy",
+    "AUM",
+    "EL2N",
+    "final loss",
+    "C-score",
+    "C-score at ratio 1/2",
+    "C-score of all ratios",
+)
+
+
+def agreements(groups=("all",), architectures=("s", "m", "l"), proxies=PROXIES):
+    """Random agreement, by architecture."""
+    random = np.random.default_rng(0)
+    keys = [(proxy, group, kind) for proxy in proxies for group in groups for kind in ("pearson", "spearman")]
+    return {
+        name: pd.DataFrame(
+            {
+                "proxy": proxy,
+                "examples": group,
+                "statistic": kind,
+                "ceiling": random.random(),
+                "pretraining_overlap": "no",
+            }
+            | limits(random, -1)
+            for proxy, group, kind in keys
+        )
+        for name in architectures
+    }
+
+
+def ranked(tables, group):
+    """By proxy, its rank correlations in all architectures."""
+    rows = pd.concat(tables.values())
+    rows = rows[(rows["statistic"] == "spearman") & (rows["examples"] == group)]
+    return rows, {name: rows.loc[rows["proxy"] == proxy, "value"] for proxy, name in zip(PROXIES, CALLED, strict=True)}
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_the_proxies_nearest_to_and_furthest_from_the_score_are_named_with_their_range(groups):
+    tables = agreements(groups)
+    for group, sentence in zip(groups[1:] or groups, of_proxies(tables), strict=True):
+        rows, values = ranked(tables, group)
+        order = sorted(CALLED, key=lambda name: -values[name].median())
+        first, ceilings = sentence.removesuffix(".").split(". The scores' own noise allows ")
+        start = f"Rank correlation with the scores of the {plural(group)}: highest "
+        assert first.startswith(start)
+        found = re.findall(rf"([A-Za-z][\w/ -]*?) ({NUMBER}) to ({NUMBER})", first.removeprefix(start))
+        assert [name.removeprefix("lowest ") for name, *_ in found] == [*order[:3], order[-1]]
+        for name, *said in found:
+            of_proxy = values[name.removeprefix("lowest ")]
+            assert parsed(said) == pytest.approx([of_proxy.min(), of_proxy.max()], abs=5.01e-3)
+        assert parsed(ceilings.split(" to ")) == pytest.approx(
+            [rows["ceiling"].min(), rows["ceiling"].max()], abs=5.01e-3
+        )
+
+
+def test_a_single_proxy_of_a_single_architecture_has_no_range_and_no_lowest():
+    tables = agreements(architectures=["s"], proxies=["aum"])
+    value = row(tables["s"], statistic="spearman")["value"]
+    tables["s"]["ceiling"] = np.nan
+    said = f"{value:.2f}".replace("-", "−")
+    assert of_proxies(tables) == [f"Rank correlation with the scores of the examples: highest AUM {said}."]
+
+
+def test_proxies_of_weights_that_may_have_seen_held_out_images_are_flagged():
+    tables = agreements()
+    tables["m"]["pretraining_overlap"] = "yes"
+    assert of_proxies(tables)[-1].startswith("Initial weights of m may have seen the held-out images")
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_the_table_of_proxies_has_a_cell_for_each_architecture(groups):
+    tables = agreements(groups)
+    tables["m"] = tables["m"][tables["m"]["proxy"] != "final_loss"]
+    tables["l"].loc[tables["l"]["proxy"] == "aum", ["value", "low", "high"]] = np.nan
+    assert proxy_groups(tables) == list(groups[1:] or groups)
+    for group in proxy_groups(tables):
+        cells = proxy_rows(tables, group)
+        assert set(cells) == set(CALLED)
+        for proxy, name in zip(PROXIES, CALLED, strict=True):
+            for architecture, cell in zip(tables, cells[name], strict=True):
+                if (architecture, proxy) in (("m", "final_loss"), ("l", "aum")):
+                    assert cell == "–"
+                    continue
+                keys = {"proxy": proxy, "examples": group, "statistic": "spearman"}
+                said = re.fullmatch(INTERVAL, cell.replace("\u00a0", " ")).groups()
+                assert parsed(said) == pytest.approx(three(row(tables[architecture], **keys)), abs=5.01e-3)
+
+
+def test_a_group_without_scores_has_neither_sentence_nor_table():
+    tables = agreements(GROUPS[1])
+    for table in tables.values():
+        table.loc[table["examples"] == "flipped label", ["value", "low", "high", "ceiling"]] = np.nan
+    assert proxy_groups(tables) == ["clean label"]
+    assert len(of_proxies(tables)) == 1
+
+
+@pytest.mark.parametrize("column", ["student", "method", "proxy", "architecture"])
+def test_names_that_look_like_numbers_are_read_back_as_they_were_written(tmp_path, column):
+    pd.DataFrame({column: ["007", "1e3"], "reliability_score": [0.5, None]}).to_csv(tmp_path / "t.csv", index=False)
+    numbers = read_numbers(tmp_path / "t.csv")
+    assert numbers[column].tolist() == ["007", "1e3"]
+    assert numbers["reliability_score"].dtype == float

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from matplotlib import image
 
-from memflow import provenance, report, scores, trajectories
+from memflow import distillation, findings, provenance, proxies, report, scores, trajectories
 from memflow.config import Study
 from memflow.data import hazards
 from memflow.data.prepared import Split
@@ -51,6 +51,14 @@ CONFIG = {
         "width": {"title": TITLE, "architectures": ["mlp-8", "mlp-16"]},
         "backwards": {"title": "Backwards", "architectures": ["mlp-16", "mlp-8"]},
     },
+}
+METHODS = CONFIG | {
+    "distillation": {
+        "distilled-from-mlp-16": {"teacher": "mlp-16"},
+        "self-distilled": {"teacher": "self", "students": ["mlp-8"]},
+        "leaky": {"teacher": "mlp-16", "teacher_data": "full"},
+    },
+    "proxies": {"runs": 2, "block_size": 2, "ratios": ["1/2"]},
 }
 FLAGGED = {("noisy", "mlp-8"): 2}  # runs of the simulation that are not converged; none elsewhere
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
@@ -91,20 +99,22 @@ class Page(HTMLParser):
 
     def runs(self, dataset):
         """The table of runs: by architecture, its cells."""
-        rows = self.all("tr", within=f"dataset-{dataset}")
+        rows = self.all("tr", within=f"runs-{dataset}")
         cells = [[e for e in self.elements if e["tag"] in ("th", "td") and row in e["above"]] for row in rows]
         return {row[0]["text"]: row[1:] for row in cells[1:]}
 
 
-def simulated(simulate, dataset, architecture):
-    """Counts of 60 examples in 40 runs: flipped labels are memorised by the larger network only."""
+def simulated(simulate, dataset, architecture, method="one-hot"):
+    """Counts of 60 examples in 40 runs: flipped labels are memorised by the larger network only, and by no student."""
     flipped = np.arange(60) % 5 == 4
     acc_out = {"mlp-8": 0.9 - 0.1 * flipped, "mlp-16": 0.95 - 0.85 * flipped, "neighbour": 1.0 + 0 * flipped}
-    counts = simulate(1.0, acc_out[architecture], groups=4)
+    student = not method.startswith(("one-hot", "ratio"))
+    groups, ratio = (20, (1, 2)) if method == "ratio-1-2" else (4, (7, 10))
+    counts = simulate(1.0, np.full(60, 0.95) if student else acc_out[architecture], groups=groups, ratio=ratio)
     converged = np.arange(40) >= FLAGGED.get((dataset, architecture), 0)
     if dataset == "clean":
         return replace(counts, converged=converged, label_noise=np.zeros(60, dtype=bool))
-    counts.correct_in[:, 7] = counts.n_in[:, 7] = 10
+    counts.correct_in[:, 7] = counts.n_in[:, 7] = ratio[1]
     counts.correct_out[:, 7] = counts.n_out[:, 7] = counts.epoch_correct_out[..., 7] = 0  # never held out: no score
     return replace(counts, converged=converged)
 
@@ -143,34 +153,58 @@ def build(root, config, simulate):
         write_csv(root / f"data/{dataset}.hazards.csv", pairs_of(dataset))
         provenance.write([root / f"data/{dataset}.hazards.csv"], {}, inputs={}, started=started)
         counts = {}
-        for architecture in study.architectures:
-            counts[architecture] = root / f"counts/{dataset}/{architecture}/one-hot.npz"
-            fields = asdict(simulated(simulate, dataset, architecture))
-            write_npz(counts[architecture], {name: np.asarray(field) for name, field in fields.items()})
-            definition = {**study.counts_spec(dataset, architecture, "one-hot"), "fingerprint": dataset}
-            provenance.write([counts[architecture]], definition, inputs={}, started=started)
-            table = root / f"scores/{dataset}/{architecture}/one-hot.parquet"
-            scores.run(study.scores_spec(dataset, architecture), counts[architecture], table)
-            for block in study.blocks:
-                write_block(root / f"runs/{dataset}/{architecture}/one-hot/block-{block}.npz")
+        for architecture, method in (run[1:] for run in study.scored if run[0] == dataset):
+            path = counts[architecture, method] = root / f"counts/{dataset}/{architecture}/{method}.npz"
+            fields = asdict(simulated(simulate, dataset, architecture, method))
+            write_npz(path, {name: np.asarray(field) for name, field in fields.items()})
+            definition = {**study.counts_spec(dataset, architecture, method), "fingerprint": dataset}
+            provenance.write([path], definition, inputs={}, started=started)
+            table = root / f"scores/{dataset}/{architecture}/{method}.parquet"
+            scores.run(study.scores_spec(dataset, architecture, method), path, table)
+        for architecture, method in (run[1:] for run in study.runs if run[0] == dataset):
+            for block in study.methods[method].blocks:
+                write_block(root / f"runs/{dataset}/{architecture}/{method}/block-{block}.npz")
         for family, entry in study.families.items():
-            members = [counts[name] for name in entry["architectures"]]
+            members = [counts[name, "one-hot"] for name in entry["architectures"]]
             trajectories.run(
                 study.trajectories_spec(dataset, family),
                 members,
                 root / f"trajectories/{dataset}/{family}/one-hot.parquet",
             )
+        for family, method in study.distilled_along(dataset):
+            spec = study.distillation_spec(dataset, family, method)
+            members = [counts[name, "one-hot"] for name in spec["architectures"]]
+            students = [counts[name, method] for name in spec["students"]]
+            teacher = counts["mlp-16", "one-hot"] if method == "distilled-from-mlp-16" else None
+            output = root / f"distillation/{dataset}/{family}/{method}.parquet"
+            distillation.run(spec, members, students, teacher, output)
+        for architecture in study.tracked(dataset):
+            path = root / f"proxies/{dataset}/{architecture}.agreement.csv"
+            write_csv(path, agreement(simulate, dataset, architecture))
+            provenance.write([path], study.proxies_spec(dataset, architecture), inputs={}, started=started)
         folder = root / "figures" / dataset
-        spec = study.figure_spec("mean_memorisation", dataset)
+        spec = study.mean_memorisation_spec(dataset)
         summary = [
-            pd.read_csv(root / f"scores/{dataset}/{name}/one-hot.summary.csv").assign(architecture=name)
-            for name in study.drawn(dataset)
+            pd.read_csv(root / "scores/{0}/{architecture}/{method}.summary.csv".format(dataset, **entry)).assign(
+                architecture=entry["architecture"], method=entry["method"]
+            )
+            for entry in spec["drawn"]
         ]
         write_csv(folder / "mean_memorisation.csv", mean_memorisation.table(spec, {"summary": pd.concat(summary)}))
         provenance.write([folder / "mean_memorisation.csv"], spec, inputs={}, started=started)
         for shade, figure in enumerate(figures_of(config)):
             write_png(folder / f"{figure}.png", 10 * shade + number)
             provenance.write([folder / f"{figure}.png"], spec, inputs={}, started=started)
+
+
+def agreement(simulate, dataset, architecture):
+    """What proxies of one run say, which know the score but for some noise, and C-scores at two ratios."""
+    merged = simulated(simulate, dataset, architecture)
+    by_run = merged.scores() + np.random.default_rng(0).normal(0, 0.1, (2, merged.n_examples))
+    other = simulated(simulate, dataset, architecture, "ratio-1-2")
+    measures = [proxies.from_runs("el2n", by_run.astype(np.float32))]
+    measures += proxies.c_scores({"7/10": merged, "1/2": other})
+    return proxies.agreement_table(merged, measures, 0.9).assign(parameters=123, pretraining_overlap="no")
 
 
 def figures_of(config):
@@ -195,6 +229,24 @@ def finished(tmp_path_factory, simulate):
     return folder, make(folder, CONFIG)
 
 
+@pytest.fixture(scope="module")
+def with_methods(tmp_path_factory, simulate):
+    """A finished study of students, proxies and a further ratio, and its report."""
+    folder = tmp_path_factory.mktemp("results") / "methods"
+    build(folder, METHODS, simulate)
+    return folder, make(folder, METHODS)
+
+
+@pytest.fixture(params=["finished", "with_methods"])
+def any_study(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def methods_page(with_methods):
+    return Page(with_methods[1])
+
+
 @pytest.fixture
 def folder(finished, tmp_path):
     """A copy of the study, to change."""
@@ -206,14 +258,15 @@ def page(finished):
     return Page(finished[1])
 
 
-def test_the_page_refers_to_nothing_outside_itself(finished, page):
+def test_the_page_refers_to_nothing_outside_itself(any_study):
+    page = Page(any_study[1])
     fetching = ("src", "href", "srcset", "data", "action", "poster", "background")
     references = [element[name] for element in page.elements for name in fetching if element.get(name)]
     ids = [element["id"] for element in page.elements if element.get("id")]
     assert len(ids) == len(set(ids))
     for reference in references:
         assert reference.startswith("data:image/png;base64,") or reference.removeprefix("#") in ids
-    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", finished[1])
+    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", any_study[1])
     assert not re.search(r"https?:|file:|//\w|@import|url\(|<script|<link|<iframe", without_pictures)
 
 
@@ -239,7 +292,8 @@ def test_every_figure_has_its_own_alternative_text_its_caption_and_its_table(pag
             assert caption.endswith(f"figures/{name}/{figure}.csv")
 
 
-def test_headings_descend_one_level_at_a_time_from_the_only_title(page):
+def test_headings_descend_one_level_at_a_time_from_the_only_title(any_study):
+    page = Page(any_study[1])
     levels = [int(e["tag"][1]) for e in page.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -247,7 +301,8 @@ def test_headings_descend_one_level_at_a_time_from_the_only_title(page):
     assert page.texts("h2") == ["clean", "noisy", "How it was made, and how to make it again"]
 
 
-def test_the_navigation_leads_to_every_section(page):
+def test_the_navigation_leads_to_every_section(any_study):
+    page = Page(any_study[1])
     assert [e["href"] for e in page.all("nav", "a") if "href" in e] == [f"#{e['id']}" for e in page.all("section")]
 
 
@@ -445,3 +500,128 @@ def luminance(colour):
     levels = np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
     linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+
+
+def items(page, dataset, heading):
+    """Items of the lists below a heading, up to the next of the same rank."""
+    found, inside = [], False
+    for element in page.all("h3", "h4", "li", within=f"dataset-{dataset}"):
+        if element["tag"] == "h3":
+            inside = element["text"] == heading
+        elif inside:
+            found.append((element["tag"], " ".join(element["text"].split())))
+    return found
+
+
+def test_a_study_without_further_methods_has_no_sections_of_them(page):
+    assert not {"Distillation", "Proxies"} & set(page.texts("h3"))
+    assert page.texts("h4") == []
+    assert page.texts("caption") == []
+    assert len(page.texts("p", within=None)) == len([text for text in page.texts("p") if text])
+    words = " ".join(page.texts("main", "header"))
+    for absent in ("istil", "roxies", "teacher", "ablation", "whole training set saw"):
+        assert absent not in words.replace(" ".join(page.texts("figcaption")), "").split("The study, with every")[0]
+
+
+def test_sections_of_distillation_and_proxies_follow_the_families(methods_page):
+    for name in METHODS["datasets"]:
+        headings = methods_page.texts("h3", within=f"dataset-{name}")
+        assert headings == [TITLE, "Backwards", "Distillation", "Proxies", "The data", "Runs", "Figures"]
+        assert methods_page.texts("h4", within=f"dataset-{name}") == [TITLE, "Backwards"]
+
+
+def test_the_section_of_distillation_has_the_sentences_of_its_tables_by_family(with_methods, methods_page):
+    for name in METHODS["datasets"]:
+        expected = []
+        for family, entry in METHODS["families"].items():
+            expected.append(("h4", entry["title"]))
+            folder = with_methods[0] / f"distillation/{name}/{family}"
+            tables = {
+                method: findings.read_numbers(folder / f"{method}.summary.csv") for method in METHODS["distillation"]
+            }
+            entries = Study(METHODS).config["distillation"]
+            sentences = [text for of in tables for text in findings.of_distillation(tables[of], of, entries[of], {})]
+            sentences += findings.side_by_side(tables, entries)
+            expected += [("li", " ".join(text.split())) for text in sentences]
+        assert items(methods_page, name, "Distillation") == expected
+
+
+def test_students_that_forget_flipped_labels_are_said_to(methods_page):
+    said = [text for _, text in items(methods_page, "noisy", "Distillation")]
+    assert sum(text.startswith("Side by side, mean change of the flipped labels by ") for text in said) == 2
+    assert [text for text in said if "leaky" in text and "ablation" not in text] == []
+    assert any(text.startswith("leaky is an ablation: its teachers saw the labels") for text in said)
+    explained = " ".join(methods_page.texts("p", within="dataset-noisy"))
+    for words in ("p < 0.05 by sign flips", "Holm's correction", "selected on one half", "measured on the other"):
+        assert words in explained
+
+
+def test_the_section_of_proxies_has_a_table_for_each_group_of_examples(with_methods, methods_page):
+    for name, groups in (("clean", ["all"]), ("noisy", ["clean label", "flipped label"])):
+        paths = {of: with_methods[0] / f"proxies/{name}/{of}.agreement.csv" for of in ("mlp-8", "mlp-16")}
+        tables = {of: findings.read_numbers(path) for of, path in paths.items()}
+        assert [text for _, text in items(methods_page, name, "Proxies")] == findings.of_proxies(tables)
+        regions = [e for e in methods_page.all("div", within=f"dataset-{name}") if "proxies" in e.get("aria-label", "")]
+        assert len(regions) == len(groups)
+        for region, group in zip(regions, groups, strict=True):
+            inside = [e for e in methods_page.elements if region in e["above"]]
+            assert [e["text"] for e in inside if e.get("scope") == "col"] == ["Proxy", "mlp-8", "mlp-16"]
+            rows = findings.proxy_rows(tables, group)
+            assert [e["text"] for e in inside if e.get("scope") == "row"] == list(rows)
+            assert [e["text"] for e in inside if e["tag"] == "td"] == [
+                cell for cells in rows.values() for cell in cells
+            ]
+
+
+def test_every_method_with_scores_has_a_row_in_the_table_of_runs_and_full_data_has_none(with_methods, methods_page):
+    small = ["distilled-from-mlp-16", "self-distilled", "leaky", "ratio-1-2"]
+    expected = ["mlp-8", *(f"mlp-8, {name}" for name in small), "mlp-16", "mlp-16, ratio-1-2", "neighbour"]
+    for name in METHODS["datasets"]:
+        rows = methods_page.runs(name)
+        assert [text.partition(" (")[0] for text in rows] == expected
+        for text, cells in rows.items():
+            architecture, _, method = text.partition(" (")[0].partition(", ")
+            path = with_methods[0] / f"scores/{name}/{architecture}/{method or 'one-hot'}.summary.csv"
+            summary = pd.read_csv(path).set_index(["examples", "quantity"])["value"]
+            assert float(cells[3]["text"]) == pytest.approx(summary["all", "memorisation"], abs=5e-4)
+
+
+def test_an_ablation_is_flagged_in_the_table_of_runs(methods_page):
+    for name in METHODS["datasets"]:
+        flagged = [text for text in methods_page.runs(name) if "ablation" in text]
+        assert flagged == ["mlp-8, leaky (ablation: teachers saw all labels)"]
+        spans = [e for e in methods_page.all("span", within=f"runs-{name}") if e.get("class") == "flag"]
+        assert [e["text"] for e in spans] == ["(ablation: teachers saw all labels)"]
+
+
+def test_the_introduction_names_the_methods(methods_page):
+    text = " ".join(methods_page.texts("header")[0].split())
+    assert "learn from a teacher's outputs by distilled-from-mlp-16, self-distilled, leaky, on the same subsets" in text
+    assert "2 further runs of each tracked architecture saw the whole training set" in text
+    assert "One-hot runs at the ratios 1/2 give further C-scores." in text
+
+
+def test_jobs_of_all_methods_are_counted(methods_page):
+    per_dataset = 2 * 3 + 2 * 3 + 2 * 2 + 2 * 1  # one-hot, students, the further ratio, the whole training set
+    assert methods_page.texts("p", within="made")[0].startswith(f"{2 * per_dataset} training jobs on ")
+
+
+def test_the_sidecar_names_the_tables_of_methods_too(with_methods):
+    record = provenance.read(with_methods[0] / "report/report.html")
+    read = {Path(path).relative_to(with_methods[0]).as_posix() for path in record["inputs"]}
+    for name in METHODS["datasets"]:
+        for family, method in Study(METHODS).distilled_along(name):
+            assert f"distillation/{name}/{family}/{method}.summary.csv" in read
+        assert {f"proxies/{name}/{of}.agreement.csv" for of in ("mlp-8", "mlp-16")} <= read
+
+
+def test_initial_weights_that_have_seen_held_out_images_are_flagged_for_students(with_methods, tmp_path):
+    folder = shutil.copytree(with_methods[0], tmp_path / "methods")
+    path = folder / "distillation/clean/width/leaky.summary.csv"
+    spec = Study(METHODS).distillation_spec("clean", "width", "leaky") | {"pretraining_overlap": {"mlp-16": "unknown"}}
+    provenance.write([path], spec, inputs={}, started=provenance.now())
+    said = [text for _, text in items(Page(make(folder, METHODS)), "clean", "Distillation")]
+    assert sum(text.startswith("leaky (ablation): initial weights of mlp-16 may have seen") for text in said) == 1

@@ -49,7 +49,7 @@ def study(dataset, tmp_path):
 def add_scores(simulate, dataset, study):
     """Writes the scores of one architecture, as the rules do; returns the score table."""
 
-    def add(architecture, method="one-hot", **changes):
+    def add(architecture, method="one-hot", marks=None, **changes):
         parameters, acc_in, acc_out = COUNTS[architecture]
         of_dataset = {name: getattr(dataset, name) for name in MARKS}
         counts = replace(
@@ -64,7 +64,7 @@ def add_scores(simulate, dataset, study):
         provenance.write([path], definition, inputs={}, started=provenance.now())
         output = study / "scores" / "toy" / architecture / f"{method}.parquet"
         spec = {"study": "small", "pretraining_overlap": "no", "confidence": 0.9, "memorised_at": 0.25}
-        scores.run(spec, path, output)
+        scores.run(spec | (marks or {}), path, output)
         return pd.read_parquet(output)
 
     return add
@@ -141,8 +141,42 @@ def test_methods_have_a_section_each(study, add_scores):
     add_scores("narrow")
     add_scores("narrow", method="distilled")
     text = describe(study)
-    assert text.index("Memorisation (distilled)") < text.index("Memorisation (one-hot)")
+    assert text.index("Memorisation (one-hot)") < text.index("Memorisation (distilled)")
     assert len(re.findall("^  narrow ", text, flags=re.MULTILINE)) == 2
+
+
+def test_students_whose_teachers_saw_all_labels_are_called_an_ablation(study, add_scores):
+    add_scores("narrow")
+    add_scores("narrow", method="distilled", marks={"teacher_data": "subset"})
+    assert "ablation" not in describe(study)
+    add_scores("narrow", method="leaky", marks={"teacher_data": "full"})
+    before, after = describe(study).split("Memorisation (leaky)")
+    assert "ablation" not in before
+    assert "An ablation: the teachers saw the labels that their students hold out." in after
+
+
+def test_runs_on_the_whole_training_set_have_no_scores_and_none_are_awaited(study, add_scores, add_trajectories):
+    runs = study / "runs" / "toy"
+    (runs / "narrow" / "full-data").mkdir(parents=True)
+    text = describe(study)
+    assert "Scores of narrow" not in text
+    assert "no model has been trained on subsets of this dataset yet" in text
+    add_scores("narrow")
+    add_trajectories("networks", ["narrow"])
+    (runs / "narrow" / "one-hot").mkdir()
+    assert "Missing" not in describe(study)
+
+
+def test_methods_without_scores_are_named_with_their_architecture(study, add_scores):
+    add_scores("wide")
+    for method in ("one-hot", "distilled-from-wide", "ratio-1-2", "full-data"):
+        (study / "runs" / "toy" / "wide" / method).mkdir(parents=True)
+    said = [text for text in show.find(study, "toy", INDEX).missing if text.startswith("Scores")]
+    expected = ["Scores of wide (distilled-from-wide): not yet made.", "Scores of wide (ratio-1-2): not yet made."]
+    assert said == expected
+    add_scores("wide", method="ratio-1-2")
+    said = [text for text in show.find(study, "toy", INDEX).missing if text.startswith("Scores")]
+    assert said == expected[:1]
 
 
 def test_an_example_without_a_score_is_shown_as_such(study, add_scores, add_trajectories, simulate, dataset):
@@ -246,7 +280,7 @@ def test_an_image_without_copies_says_so(study, dataset):
 
 def test_what_a_study_that_is_not_finished_lacks_is_said(study, add_scores):
     text = describe(study)
-    assert "Scores: no model has been trained on this dataset yet." in text
+    assert "Scores: no model has been trained on subsets of this dataset yet." in text
     add_scores("narrow")
     (study / "runs" / "toy" / "wide" / "one-hot").mkdir(parents=True)
     text = describe(study)
