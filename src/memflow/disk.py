@@ -5,7 +5,7 @@ import math
 DIGEST = 64 * 4  # bytes of a SHA-256 as text
 MEMBER = 230  # bytes of one array in an .npz besides its values
 STATISTICS = 15_000  # bytes of the statistics and sidecars beside a score table
-PROXIES = 13  # of an example: those that the runs give, and C-scores
+TRACKED, PROXIES = 10, 13  # of an example: those that each run gives, and these with C-scores
 SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 were measured (K = 100 to 2,000)
 
 
@@ -48,4 +48,4 @@ def scores_bytes(epochs: int, n_train: int) -> int:
 
 def proxies_bytes(runs: int, n_train: int) -> int:
     """What tracked runs give of every example, and the table of the proxies, about."""
-    return runs * n_train * PROXIES * 4 + n_train * PROXIES * SCORE_ROW + STATISTICS
+    return runs * n_train * TRACKED * 4 + n_train * PROXIES * SCORE_ROW + STATISTICS

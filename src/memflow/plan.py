@@ -306,7 +306,7 @@ def _estimates(parts: list[Part]) -> list[str]:
         rows.append(
             [
                 part.dataset,
-                part.architecture,
+                part.architecture if part.method == ONE_HOT else f"{part.architecture} {part.method}",
                 f"{work.epochs} x {work.steps} x {work.batch_size:,}",
                 f"{work.evaluations} x {work.evaluated:,}",
                 f"{estimate.gmacs:.3g}",

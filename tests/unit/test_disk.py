@@ -2,11 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import noise_images, tiny_config
+from helpers import ARCHITECTURES, noise_images, tiny_config
 
-from memflow import counts, disk, scores, workload
+from memflow import counts, disk, plan, proxies, scores, workload
 from memflow.config import Study
 from memflow.data import prepared
+from memflow.sizes import Sizes
 from memflow.training import blocks
 
 
@@ -19,8 +20,8 @@ def trained(tmp_path_factory):
     files = {}
     for architecture, design in itertools.product(("mlp", "neighbour"), ("balanced", "iid")):
         study = Study(tiny_config(recipe={"epochs": 3, "evaluate_every": 2}, design=design))
-        outputs = [folder / f"{architecture}-{design}-{block}.npz" for block in study.blocks]
-        for block, output in zip(study.blocks, outputs, strict=True):
+        outputs = [folder / f"{architecture}-{design}-{block}.npz" for block in study.methods["one-hot"].blocks]
+        for block, output in zip(study.methods["one-hot"].blocks, outputs, strict=True):
             blocks.run(study.block_spec("digits", architecture, "one-hot", block), folder / "data.npz", output)
         merged = folder / f"{architecture}-{design}-counts.npz"
         counts.run(study.counts_spec("digits", architecture, "one-hot"), folder / "data.npz", outputs, merged)
@@ -62,3 +63,52 @@ def test_score_tables_have_the_order_of_size_that_is_planned(simulate, tmp_path)
         table.to_parquet(tmp_path / name, index=False)
     real = sum((tmp_path / name).stat().st_size for name in tables)
     assert disk.scores_bytes(2, 10_000) == pytest.approx(real, rel=0.5)
+
+
+FAMILY = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
+LARGE = {  # enough to outweigh an archive's headers
+    "mlp": {"model": "mlp", "hidden": [512], "recipe": "short"},
+    "resnet": {"model": "cifar-resnet", "depth": 8, "width": 8, "recipe": "short"},
+}
+
+
+@pytest.mark.parametrize("architecture", LARGE)
+def test_kept_weights_have_the_size_that_is_planned(tmp_path, architecture):
+    data = noise_images(shape=(4, 4, 1))
+    prepared.save(data, tmp_path / "data.npz")
+    distillation = {"own": {"teacher": "self"}, "early": {"teacher": "self", "teacher_epoch": 1}}
+    study = Study(tiny_config(architectures=LARGE, families=FAMILY, distillation=distillation))
+    run, output = ("digits", architecture, "one-hot"), tmp_path / "block-0.npz"
+    keep = study.teacher_epochs(*run[1:])
+    assert keep == [1, 2]
+    blocks.run(study.block_spec(*run, 0), tmp_path / "data.npz", output, keep=keep)
+    real = (tmp_path / "block-0.weights.npz").stat().st_size
+    sizes = Sizes(len(data.train), len(data.test), data.image_shape, data.n_classes)
+    planned = plan._weights(study, run, study.runs_spec(*run), sizes)
+    assert planned == pytest.approx(2 * real, rel=0.05)  # two blocks
+
+
+def test_weights_that_nobody_learns_from_take_no_room():
+    study = Study(tiny_config(families=FAMILY, distillation={"d": {"teacher": "resnet"}}))
+    sizes = Sizes(70, 20, (1, 8, 8), 10)
+    room = {run[1:]: plan._weights(study, run, study.runs_spec(*run), sizes) for run in study.runs}
+    assert [run for run, size in room.items() if size] == [("resnet", "one-hot")]
+
+
+def test_blocks_and_tables_of_proxies_have_the_order_of_size_that_is_planned(tmp_path, simulate):
+    n, runs = 1200, 4
+    prepared.save(noise_images(n, n_test=301, shape=(4, 4, 1)), tmp_path / "data.npz")
+    study = Study(tiny_config(architectures={"mlp": ARCHITECTURES["mlp"]}, proxies={"runs": runs, "block_size": 4}))
+    run, block = ("digits", "mlp", "full-data"), tmp_path / "block-0.npz"
+    blocks.run(study.block_spec(*run, 0), tmp_path / "data.npz", block)
+    spec = study.runs_spec(*run)
+    table_only = disk.proxies_bytes(0, n)
+    planned = plan._disk(study.methods["full-data"], spec, n, 301)
+    assert planned - table_only == pytest.approx(block.stat().st_size, rel=0.05)
+    with np.load(block) as outcome:
+        measures = [proxies.from_runs(name, outcome[f"proxy_{name}"]) for name in proxies.DIRECTIONS]
+    merged = {"1/2": simulate(np.full(n, 0.9), 0.5, groups=4), "3/4": simulate(np.full(n, 0.9), 0.5, groups=4, seed=1)}
+    table = proxies.example_table(next(iter(merged.values())), [*measures, *proxies.c_scores(merged)])
+    table.to_parquet(tmp_path / "table", index=False)
+    real = (tmp_path / "table").stat().st_size
+    assert real / 2 < table_only < 2 * real

@@ -250,3 +250,42 @@ def test_the_help_explains_times_and_seeds(capsys):
     said = capsys.readouterr().out
     for word in ("profiles/costs.csv", "--probe", "--half-width", "How many seeds?"):
         assert word in said
+
+
+METHODS = {
+    "families": {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}},
+    "distillation": {"distilled-from-resnet": {"teacher": "resnet"}},
+    "proxies": {"runs": 6, "block_size": 2, "ratios": ["3/4"]},
+}
+
+
+def test_a_plan_of_one_method_does_not_name_it(planned):
+    text = planned()
+    assert "method" not in text
+    assert "one-hot" not in text
+
+
+def rows(text):
+    """Columns of the table's lines from the runs on, by architecture and method."""
+    split = [re.split(r"\s{2,}", line.strip()) for line in text.partition("\n\n")[2].partition("\n\n")[0].splitlines()]
+    return {tuple(row[1:3]): row[3:] for row in split if row[0] == "digits"}
+
+
+def test_a_plan_of_several_methods_has_a_line_for_each(planned):
+    text, study = planned([measured("mlp")], **METHODS), Study(tiny_config(**METHODS))
+    assert "Study small: 8 combinations of 1 dataset, 3 architectures and 4 methods x 8 seeds" in text
+    found = rows(text)
+    assert list(found) == [run[1:] for run in study.runs]
+    assert found["mlp", "full-data"][:5] == ["6", "3", "0", "3.0 min", "20 min"]  # 3 jobs of 2 models and a start
+    assert found["mlp", "ratio-3-4"][:4] == ["8", "2", "0", "2.2 min"]
+    assert cells(text, "total")[:4] == ["total", "60", "18", "0"]
+    assert re.search(r"digits +resnet full-data +2 x 67 x 16", text)  # the work behind an estimate
+
+
+def test_a_plan_names_the_jobs_of_all_stages_and_the_weights_that_are_kept(planned):
+    text = planned(**METHODS)
+    assert "Jobs: 1 prepare, 18 train (18 left), 6 count, 6 score, 1 distil, 2 proxies; then traj" in text
+    assert re.search(r"Of it .* are weights that others learn from \(resnet\); .*memflow clean FILE --weights", text)
+    without = planned(**{**METHODS, "distillation": {}})
+    assert "weights" not in without
+    assert "distil" not in without
