@@ -110,7 +110,9 @@ class Study:
         """Epochs from which others learn of an architecture's runs, in order: after these its weights are kept."""
         epochs = set()
         for name, entry in self.config["distillation"].items():
-            if entry["teacher"] in (SELF, architecture) and self.teachers_method(name) == method:
+            students = self.methods[name].architectures
+            teaches = entry["teacher"] == architecture or (entry["teacher"] == SELF and architecture in students)
+            if teaches and self.teachers_method(name) == method:
                 epochs.add(self._teacher_epoch(architecture, name))
         return sorted(epochs)
 
@@ -160,6 +162,8 @@ class Study:
         teacher, of_teacher = self.teacher(architecture, method), self.teachers_method(method)
         entry = self.config["distillation"][method]
         parts = {key: value for key, value in entry.items() if key not in ("teacher", "students")}
+        if of_teacher == FULL_DATA:  # of the first block, so that more runs change no student
+            parts["teacher_runs"] = self.methods[FULL_DATA].block_size
         return {
             "distillation": {**parts, "teacher_epoch": self._teacher_epoch(teacher, method)},
             "teacher": self.runs_spec(dataset, teacher, of_teacher),
@@ -240,7 +244,8 @@ class Study:
         parts = {key: entry[key] for key in ("teacher", "teacher_data", "targets")}
         parts |= {"study": self.name, "method": method, "architectures": members}
         parts["students"] = [name for name in members if name in students]
-        parts["pretraining_overlap"] = {name: self.pretraining_overlap(dataset, name) for name in members}
+        involved = dict.fromkeys([*members, *(self.teacher(student, method) for student in parts["students"])])
+        parts["pretraining_overlap"] = {name: self.pretraining_overlap(dataset, name) for name in involved}
         return _with_code({"stage": "distillation", **parts, **settings})
 
     def distilled_along(self, dataset: str) -> list[tuple[str, str]]:

@@ -214,7 +214,7 @@ def run(
         Counts file to write; see :class:`Counts`.
     weights : sequence of Path
         Of distilled students: the files of their teachers' weights, in the order of the blocks, or where these saw the
-        whole training set, of all of them. Only their sidecars need still exist.
+        whole training set, of their first block. Only their sidecars need still exist.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def run(
         One-hot counts of the teacher; None where it is the student itself, or was trained on the whole training set.
     output : Path
         ``<method>.parquet``, with the columns of :func:`pair_table` for each student. Beside it are written
-        ``<method>.summary.csv`` (:func:`summarise`) and ``<method>.transfer.csv`` (:func:`transfer`). All of them say by
+        ``<method>.summary.csv`` (:func:`summarise`) and ``<method>.transfer.csv`` (:func:`transfer`). All say by
         ``teacher_data`` whether teachers were trained on their students' subsets, or on everything (``full``).
 
     Raises

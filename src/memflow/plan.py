@@ -309,16 +309,18 @@ def _estimates(parts: list[Part]) -> list[str]:
                 part.architecture if part.method == ONE_HOT else f"{part.architecture} {part.method}",
                 f"{work.epochs} x {work.steps} x {work.batch_size:,}",
                 f"{work.evaluations} x {work.evaluated:,}",
-                f"{estimate.gmacs:.3g}",
+                f"{estimate.gmacs:.3g}" + (f" + {estimate.teacher_gmacs:.3g}" if estimate.teacher_gmacs else ""),
                 source.network,
                 f"{source.train_per_second:,.0f}, {source.infer_per_second:,.0f}",
                 f"{source.gmacs:.3g}",
             ]
         )
+    taught = any(estimate.teacher_gmacs for _, estimate in estimated)
     return [
         "Times with ~ are estimated from documented throughputs (profiles/throughputs.csv), not measured:",
         *on,
         "As if a GPU did as many multiply-adds (GMACs: 1e9 per image) per second in these networks, on these images.",
+        *(["Of students, their teacher's after the plus: it sees every image they are trained on."] if taught else []),
         "Small ones keep it less busy: real runs are slower, several times where the two GMACs of a line differ much.",
         *aligned(rows, text_columns=2),
         "",

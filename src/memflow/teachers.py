@@ -30,8 +30,8 @@ def load(spec: dict[str, Any], fingerprint: str, paths: list[Path], masks: np.nd
     fingerprint : str
         Of the dataset.
     paths : list of Path
-        Files of teachers' weights: of the same block of seeds, or where teachers saw the whole training set, of all
-        their runs, which the students take in turn.
+        Files of teachers' weights: of the same block of seeds, or where teachers saw the whole training set, of the
+        first block of these, which the students take in turn.
     masks : bool[runs, n]
         Of the students.
 
@@ -97,7 +97,7 @@ def check_merge(
 
 def _check(path: Path, record: dict[str, Any], spec: dict[str, Any], fingerprint: str) -> list[str]:
     """Mask hashes of the teachers in a file, after checking that it was made as the students' spec says."""
-    seeds = record["definition"].get("seeds") if is_full(spec) else spec["seeds"]
+    seeds = [0, spec["distillation"]["teacher_runs"]] if is_full(spec) else spec["seeds"]
     expected = {**spec["teacher"], "fingerprint": fingerprint, "seeds": seeds}
     if differences := provenance.differences(record["definition"], expected):
         raise ProvenanceError(

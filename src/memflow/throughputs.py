@@ -57,18 +57,22 @@ class Estimate:
     gmacs : float
         Multiply-adds per image of a forward pass of the run's network, 1e9.
     work : Workload
+    teacher_gmacs : float
+        Of its teacher's network, which sees every augmented image; 0 where there is none, or nothing is augmented.
     """
 
     source: Throughput
     gmacs: float
     work: Workload
+    teacher_gmacs: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Of the source's device."""
         trained, evaluated = self.work.epochs * self.work.trained, self.work.evaluations * self.work.evaluated
         as_documented = trained / self.source.train_per_second + evaluated / self.source.infer_per_second
-        return self.gmacs / self.source.gmacs * as_documented
+        taught = trained / self.source.infer_per_second
+        return (self.gmacs * as_documented + self.teacher_gmacs * taught) / self.source.gmacs
 
 
 def read(path: Path = TABLE) -> list[Throughput]:
@@ -110,8 +114,10 @@ def estimate(
     """
     if spec["architecture"]["model"] not in {row.model for row in rows}:
         return None
-    gmacs = multiply_adds(spec, image_shape, n_classes) / 1e9
-    return Estimate(find(rows, spec["architecture"], gmacs), gmacs, work)
+    gmacs, of_teacher = multiply_adds(spec, image_shape, n_classes) / 1e9, 0.0
+    if "teacher" in spec and any(spec["recipe"]["augment"].values()):
+        of_teacher = multiply_adds(spec["teacher"], image_shape, n_classes) / 1e9
+    return Estimate(find(rows, spec["architecture"], gmacs), gmacs, work, of_teacher)
 
 
 def multiply_adds(spec: dict[str, Any], image_shape: tuple[int, int, int], n_classes: int) -> int:

@@ -272,7 +272,6 @@ def test_one_teacher_may_be_learnt_from_at_several_epochs():
     assert study_with(distillation=entries).teacher_epochs("wide", "one-hot") == [3, 9, 20]
 
 
-@pytest.mark.xfail(strict=True, reason="one's own weights are kept of networks too that do not learn from themselves")
 def test_no_weights_are_kept_that_nobody_learns_from():
     entries = {
         "own": {"teacher": "self", "students": ["wide"], "teacher_epoch": 20},

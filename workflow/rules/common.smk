@@ -68,7 +68,7 @@ def teachers(wildcards):
     architecture, method = study.teacher(wildcards.architecture, wildcards.method), study.teachers_method(
         wildcards.method
     )
-    blocks = [wildcards.block] if method == ONE_HOT else study.methods[method].blocks
+    blocks = [wildcards.block] if method == ONE_HOT else [0]
     path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz"
     files = collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
     return [ancient(file) for file in files]
@@ -82,7 +82,7 @@ def teachers_sidecars(wildcards):
         wildcards.method
     )
     path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz.prov.json"
-    blocks = study.methods[method].blocks
+    blocks = study.methods[method].blocks if method == ONE_HOT else [0]
     return collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
 
 
