@@ -88,16 +88,27 @@ def certain(states, dataset):
 )
 @pytest.mark.parametrize("architecture", ["mlp", "resnet"])
 def test_students_of_nothing_but_the_labels_are_one_hot_runs_bit_for_bit(dataset, monkeypatch, architecture, settings):
-    config = tiny_config(
-        distillation={"d": {"teacher": "resnet", "students": [architecture]} | settings}, families=FAMILY
-    )
+    teacher = {"mlp": "resnet", "resnet": "mlp"}[architecture]
+    config = tiny_config(distillation={"d": {"teacher": teacher, "students": [architecture]} | settings})
     spec = Study(config).block_spec("digits", architecture, "d", 0)
-    teachers = teachers_of(dataset)
+    teachers = teachers_of(dataset, architecture=teacher)
     monkeypatch.setattr(distillation, "Distillation", certain(teachers, dataset))
     student = outcome(spec, dataset, teachers)
     alone = sgd.learn(one_hot_spec(architecture), dataset, half_masks(dataset, SEEDS), SEEDS, nothing)
     for name, array in alone.items():
         np.testing.assert_array_equal(student[name], array, err_msg=name)
+
+
+def test_a_student_of_its_own_size_starts_elsewhere_than_its_teacher(dataset):
+    def start(architecture, teacher):
+        config = tiny_config(distillation={"d": {"teacher": teacher, "students": [architecture]}})
+        network = sgd.initialise(Study(config).block_spec("digits", architecture, "d", 0), dataset, SEEDS)
+        return network.state_dict()["head.weight"]
+
+    teachers = sgd.initialise(one_hot_spec("resnet"), dataset, SEEDS).state_dict()["head.weight"]
+    assert torch.equal(start("resnet", "mlp"), teachers)
+    assert not torch.isclose(start("resnet", "self"), teachers).any()
+    assert torch.equal(start("resnet", "self"), start("resnet", "resnet"))
 
 
 def test_the_teachers_are_the_networks_that_were_trained(dataset):

@@ -130,12 +130,18 @@ def fit(
 
 
 def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Module:
-    """The networks of some seeds side by side, each with the initial weights that its seed gives alone."""
+    """The networks of some seeds side by side, each with the initial weights that its seed gives alone.
+
+    A student of its own architecture starts elsewhere than its teacher, of the same seed, did: from equal weights it would
+    follow more closely than what it is taught explains.
+    """
     build = registry.resolve(spec["network"])
     arguments = {key: value for key, value in spec["architecture"].items() if key != "model"}
+    is_twin = spec.get("teacher", {}).get("architecture") == spec["architecture"]
+    purpose = "initial weights of a teacher's twin" if is_twin else "initial weights"
     networks = []
     for seed in seeds:
-        torch.manual_seed(rng.torch_seed("initial weights", (seed,)))
+        torch.manual_seed(rng.torch_seed(purpose, (seed,)))
         try:
             networks.append(build(dataset.image_shape, dataset.n_classes, **arguments))
         except (TypeError, ValueError) as error:
