@@ -132,8 +132,8 @@ def fit(
 def initialise(spec: dict[str, Any], dataset: Dataset, seeds: range) -> nn.Module:
     """The networks of some seeds side by side, each with the initial weights that its seed gives alone.
 
-    A student of its own architecture starts elsewhere than its teacher, of the same seed, did: from equal weights it would
-    follow more closely than what it is taught explains.
+    A student of its own architecture starts elsewhere than its teacher, of the same seed, did: from equal weights it
+    would follow more closely than what it is taught explains.
     """
     build = registry.resolve(spec["network"])
     arguments = {key: value for key, value in spec["architecture"].items() if key != "model"}
