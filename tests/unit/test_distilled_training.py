@@ -151,7 +151,7 @@ def test_every_student_learns_from_its_own_teacher(dataset):
         z = alone(mine)[:, 0]
         q = (z / 3).softmax(-1)
         plain += (9 * (p * (p / q).log()).sum() + 0.5 * F.cross_entropy(z, y, reduction="sum")).item()
-    assert float(total) == pytest.approx(plain, rel=1e-4)
+    assert total.item() == pytest.approx(plain, rel=1e-4)
 
 
 def test_an_augmented_student_and_its_teacher_see_the_same_image(dataset):
