@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -7,12 +8,13 @@ import torch.nn.functional as F
 from helpers import block_spec, noise_images
 from torch import nn
 
-from memflow import rng
+from memflow import registry, rng
+from memflow.digest import closure
 from memflow.errors import InputError
-from memflow.models import mlp
 from memflow.training import schedules, sgd, tracking
 from memflow.training.batches import Images, epoch_order
 from memflow.training.checkpoint import Checkpoint
+from memflow.training.probed_layers import OF_MODEL
 from memflow.training.tracking import Tracker
 
 CPU = torch.device("cpu")
@@ -296,16 +298,38 @@ def plain(image_shape, n_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(image_shape)), n_classes))
 
 
-def test_a_network_that_names_no_layers_has_no_prediction_depth(dataset):
+def learn_plain(dataset):
     target = f"{__name__}:plain"
     spec = full_spec("mlp") | {"network": target, "architecture": {"model": target}}
-    outcome = learn(spec, dataset, range(1))
+    return learn(spec, dataset, range(1))
+
+
+def test_a_network_that_names_no_layers_has_no_prediction_depth(dataset):
+    outcome = learn_plain(dataset)
     assert "proxy_aum" in outcome
     assert "proxy_prediction_depth" not in outcome
 
 
+def test_a_network_of_the_users_own_names_its_layers_in_its_module(dataset, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "probed_layers", lambda _: ["1"], raising=False)
+    assert learn_plain(dataset)["proxy_prediction_depth"].max() == 2  # image, linear layer, softmax
+
+
+def test_the_table_names_the_layers_of_every_network_of_the_registry():
+    assert OF_MODEL.keys() == registry.NETWORKS.keys()
+
+
+def test_what_is_probed_is_in_the_code_of_tracked_training_only():
+    own = {"memflow.training.tracking", "memflow.training.probed_layers"}
+    assert own <= set(closure(registry.TRACKED))
+    others = [*registry.NETWORKS.values(), *registry.LEARNERS.values(), registry.SGD, registry.DISTILLED]
+    assert {"memflow.models.resnet:build", "memflow.training.sgd:learn"} <= set(others)
+    assert own.isdisjoint(closure(*others, "memflow.training.blocks"))
+    assert not any(name.startswith("memflow.models") for name in closure("memflow.training.probed_layers"))
+
+
 def test_layers_that_are_not_there_are_refused_after_the_first_epoch(dataset, monkeypatch):
-    monkeypatch.setattr(mlp, "probed_layers", lambda _: ["layers.1", "layers.7"])
+    monkeypatch.setitem(OF_MODEL, "mlp", lambda _: ["layers.1", "layers.7"])
     reported = []
     with pytest.raises(InputError, match=r"probed_layers names 'layers.7'"):
         learn(full_spec("mlp"), dataset, report=reported.append)

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from memflow.models.fused import FusedLinear
-from memflow.models.places import evenly
 
 
 class MLP(nn.Module):
@@ -29,8 +28,3 @@ class MLP(nn.Module):
 def build(image_shape: tuple[int, int, int], n_classes: int, *, hidden: list[int], fuse: int = 1) -> MLP:
     """An MLP with hidden layers of the given sizes; other parameters as in :func:`memflow.models.resnet.build`."""
     return MLP([math.prod(image_shape), *hidden, n_classes], fuse)
-
-
-def probed_layers(network: MLP) -> list[str]:
-    """Modules before which the depth of a prediction is probed: at most nine of the layers after the first."""
-    return [f"layers.{layer}" for layer in evenly(len(network.layers) - 1, 9)]

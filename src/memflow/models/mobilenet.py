@@ -12,7 +12,6 @@ from torch import nn
 from torchvision.models import mobilenetv3
 
 from memflow.models.arguments import choose
-from memflow.models.places import evenly
 
 SIZES = {"small": mobilenetv3.mobilenet_v3_small, "large": mobilenetv3.mobilenet_v3_large}
 
@@ -48,9 +47,3 @@ def _stem(channels: int, of_colour: nn.Conv2d) -> nn.Conv2d:
     stem = nn.Conv2d(channels, of_colour.out_channels, 3, stride=2, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out")
     return stem
-
-
-def probed_layers(network: mobilenetv3.MobileNetV3) -> list[str]:
-    """Modules before which the depth of a prediction is probed: after the stem, six in the blocks, the last layers."""
-    blocks = len(network.features) - 2  # between the first and the last convolution
-    return ["features.1", *(f"features.{1 + place}" for place in evenly(blocks, 6)), "classifier.0", "classifier.3"]

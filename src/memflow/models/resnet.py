@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from memflow.models.fused import FusedLinear, conv3x3
-from memflow.models.places import evenly
 
 
 class BasicBlock(nn.Module):
@@ -80,10 +79,3 @@ def build(image_shape: tuple[int, int, int], n_classes: int, *, depth: int, widt
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"depth is {depth}; a CIFAR ResNet has depth 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...")
     return CifarResNet(image_shape[0], n_classes, depth, width, fuse)
-
-
-def probed_layers(network: CifarResNet) -> list[str]:
-    """Modules before which the depth of a prediction is probed: after the stem, up to three in each stage, the head."""
-    of_stage = len(network.blocks) // 3
-    blocks = [stage * of_stage + place for stage in range(3) for place in evenly(of_stage, 3)]
-    return ["blocks.0", *(f"blocks.{block}" for block in blocks[:-1]), "head"]

@@ -13,7 +13,6 @@ from torch import nn
 from torchvision.models import resnet
 
 from memflow.models.arguments import choose
-from memflow.models.places import evenly
 
 DEPTHS = {18: resnet.resnet18, 34: resnet.resnet34, 50: resnet.resnet50, 101: resnet.resnet101}
 STEMS = {"small": (3, 1, 1), "imagenet": (7, 2, 3)}  # kernel size, stride and padding of the first convolution
@@ -46,13 +45,3 @@ def build(image_shape: tuple[int, int, int], n_classes: int, *, depth: int, form
         network.conv1 = nn.Conv2d(image_shape[0], 64, kernel_size, stride, padding, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
     return network
-
-
-def probed_layers(network: resnet.ResNet) -> list[str]:
-    """Modules before which the depth of a prediction is probed: after the stem, at most two in each stage, the head."""
-    names = ["layer1.0"]
-    for stage in range(1, 5):
-        blocks = len(getattr(network, f"layer{stage}"))
-        after = f"layer{stage + 1}.0" if stage < 4 else "fc"
-        names += [f"layer{stage}.{place}" if place < blocks else after for place in evenly(blocks, 2)]
-    return names

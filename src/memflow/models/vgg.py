@@ -15,7 +15,6 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from memflow.models.arguments import choose
-from memflow.models.places import evenly
 
 STAGES = {"small": (64, 64, 64, 64, 512), "medium": (64, 128, 128, 128, 512), "large": (64, 512, 512, 512, 512)}
 LAYERS: dict[str | int, list[str | int]] = {
@@ -82,16 +81,3 @@ def _initialise(layer: nn.Module) -> None:
     elif isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, 0, 0.01)
         nn.init.zeros_(layer.bias)
-
-
-def probed_layers(network: VGG) -> list[str]:
-    """Modules before which the depth of a prediction is probed: at most two in each stage, its pooled end included."""
-    names, ends = [], list[int]()
-    for i, layer in enumerate(network.features, 1):
-        if isinstance(layer, nn.MaxPool2d):
-            ends[-1] = i  # what follows the last ReLU of a stage is its pooling
-            names += [f"features.{ends[place - 1]}" for place in evenly(len(ends), 2)]
-            ends = []
-        elif isinstance(layer, nn.ReLU):
-            ends.append(i)
-    return [*names[:-1], "head"]

@@ -18,7 +18,6 @@ from torch import nn
 from memflow.errors import InputError
 from memflow.files import sha256
 from memflow.models.arguments import choose
-from memflow.models.places import evenly
 
 SIZES = {"tiny": timm_vit.vit_tiny_patch16_224, "small": timm_vit.vit_small_patch16_224}
 HUB = {size: f"timm/{network.__name__}.augreg_in21k_ft_in1k" for size, network in SIZES.items()}
@@ -167,11 +166,3 @@ def _brief(error: Exception) -> str:
     """The class and the beginning of a message, which for foreign weights lists all their names."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}{' ...' if len(text) > 300 else ''}"
-
-
-def probed_layers(network: ViT) -> list[str]:
-    """Modules before which the depth of a prediction is probed: at most seven places along the blocks, the head."""
-    blocks = len(network.transformer.get_submodule("blocks"))  # type: ignore[arg-type]
-    places = [0, *evenly(blocks, 6)]
-    names = [f"transformer.blocks.{place}" if place < blocks else "transformer.norm" for place in places]
-    return [*names, "transformer.head"]

@@ -18,7 +18,7 @@ from torch import nn
 from memflow import registry
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
-from memflow.training import prediction_depth, sgd
+from memflow.training import prediction_depth, probed_layers, sgd
 from memflow.training.batches import Images
 from memflow.training.checkpoint import Checkpoint, State
 
@@ -67,10 +67,12 @@ def early_epoch(early: float | str, epochs: int) -> int:
 
 
 def layers(spec: dict[str, Any]) -> Callable[[Any], list[str]] | None:
-    """The function that names the layers of the spec's architecture, beside the one that builds it; None without."""
+    """The function that names the layers of the spec's architecture; of the user's own, from its module, or None."""
+    if of_model := probed_layers.OF_MODEL.get(spec["architecture"]["model"]):
+        return of_model
     try:
         return registry.resolve(f"{spec['network'].partition(':')[0]}:probed_layers")
-    except InputError:  # a network of the user's own need not have it
+    except InputError:  # it need not have one
         return None
 
 
