@@ -105,7 +105,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     blocks : list of Path
         Blocks of the runs on the whole training set, in the order of their seeds.
     counts_paths : list of Path
-        Counts at each of the spec's ratios, first the study's own, which the score comes from.
+        One per entry of the spec's ``counts``: first at the study's own ratio, which the score comes from.
     output : Path
         ``<architecture>.parquet``, with the columns of :func:`example_table`. Beside it are written
         ``<architecture>.agreement.csv`` (:func:`agreement_table`) and ``<architecture>.summary.csv``
@@ -114,7 +114,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     Raises
     ------
     ProvenanceError
-        If a block or the counts are missing, damaged, or not of this study's dataset, architecture, and ratios.
+        If a block or the counts are missing, damaged, or not made by the spec's definition; the message names the file.
     """
     started = provenance.now()
     fingerprint, n_train = _identity(dataset_path)
@@ -123,7 +123,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     merged = [counts.load(path) for path in counts_paths]
     measures = [
         *(from_runs(name, by_run[name]) for name in DIRECTIONS if name in by_run),
-        *c_scores(dict(zip(spec["ratios"], merged, strict=True))),
+        *c_scores(dict(zip(_ratios(spec), merged, strict=True))),
     ]
     constants = {"parameters": merged[0].parameters, "pretraining_overlap": spec["pretraining_overlap"]}
     agreement_path, summary_path = (output.with_suffix(suffix) for suffix in (".agreement.csv", ".summary.csv"))
@@ -133,7 +133,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     records = dict(zip([*blocks, *counts_paths], [*block_records, *count_records], strict=True))
     provenance.write(
         [output, agreement_path, summary_path],
-        {**spec, "fingerprint": fingerprint, "counts": [record["definition"] for record in count_records]},
+        {**spec, "fingerprint": fingerprint},
         inputs={
             dataset_path: sha256(dataset_path),
             **{path: record["outputs"][path.name] for path, record in records.items()},
@@ -311,23 +311,20 @@ def _read_blocks(
 
 
 def _check_counts(spec: dict[str, Any], fingerprint: str, paths: list[Path]) -> list[dict[str, Any]]:
-    """The sidecars of the counts, after checking that they are of this dataset, architecture, and ratios."""
-    if len(paths) != len(spec["ratios"]):
-        raise ProvenanceError(f"{len(paths)} files of counts for the ratios {', '.join(spec['ratios'])}")
-    records: list[dict[str, Any]] = []
-    for path, ratio in zip(paths, spec["ratios"], strict=True):
-        record = provenance.read(path)
-        method = f"ratio-{ratio.replace('/', '-')}" if records else "one-hot"
-        runs = {"architecture": spec["runs"]["architecture"], "method": method, "ratio": ratio}
-        found = record["definition"]
-        differences = provenance.differences(
-            {"fingerprint": found["fingerprint"], "runs": {key: found["runs"][key] for key in runs}},
-            {"fingerprint": fingerprint, "runs": runs},
-        )
+    """The sidecars of the counts, after checking that each was merged as the spec says, of this dataset."""
+    if len(paths) != len(spec["counts"]):
+        raise ProvenanceError(f"{len(paths)} files of counts for the ratios {', '.join(_ratios(spec))}")
+    records = [provenance.read(path) for path in paths]
+    for path, record, expected in zip(paths, records, spec["counts"], strict=True):
+        differences = provenance.differences(record["definition"], {**expected, "fingerprint": fingerprint})
         if differences:
             raise ProvenanceError(f"{path} is not to be compared with these proxies: {'; '.join(differences)}")
-        records.append(record)
     return records
+
+
+def _ratios(spec: dict[str, Any]) -> list[str]:
+    """Ratios of the counts, first the study's own."""
+    return [expected["runs"]["ratio"] for expected in spec["counts"]]
 
 
 def _conditions(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from dataclasses import fields, replace
 
 import numpy as np
@@ -34,6 +35,26 @@ AGREEMENT_COLUMNS = ["proxy", "statistic", "examples", "value", "low", "high", "
 AGREEMENT_COLUMNS += ["reliability_proxy", "n_examples", "runs", "parameters", "pretraining_overlap"]
 SUMMARY_COLUMNS = ["proxy", "quantity", "value", "low", "high", "n_examples", "parameters", "pretraining_overlap"]
 ARCHITECTURE = {"model": "cifar-resnet", "depth": 8}
+RATIOS = ["7/10", "3/10"]
+COUNTS = [
+    {
+        "stage": "counts",
+        "code": "1",
+        "runs": {
+            "stage": "runs",
+            "code": "2",
+            "architecture": ARCHITECTURE,
+            "method": method,
+            "ratio": ratio,
+            "recipe": {"epochs": 8, "augment": False},
+        },
+        "target_accuracy": 0.9,
+        "seeds": 100,
+        "block_size": 50,
+        "require_uniform_device": False,
+    }
+    for method, ratio in zip(("one-hot", "ratio-3-10"), RATIOS, strict=True)
+]
 SPEC = {
     "stage": "proxies",
     "code": "0",
@@ -41,7 +62,7 @@ SPEC = {
     "runs": {"stage": "runs", "architecture": ARCHITECTURE, "method": "full-data", "learner": "one"},
     "n_runs": RUNS,
     "block_size": BLOCK,
-    "ratios": ["7/10", "3/10"],
+    "counts": COUNTS,
     "confidence": 0.95,
     "memorised_at": 0.25,
     "pretraining_overlap": "no",
@@ -95,9 +116,9 @@ class Files:
         self.blocks, self.counts = [folder / "block-0.npz", folder / "block-1.npz"], []
         for number in (0, 1):
             self.write_block(number, by_run)
-        for method, ratio, one in zip(("one-hot", "ratio-3-10"), SPEC["ratios"], merged, strict=True):
-            self.counts.append(folder / f"{method}.npz")
-            self.write_counts(self.counts[-1], one, {"architecture": ARCHITECTURE, "method": method, "ratio": ratio})
+        for expected, one in zip(COUNTS, merged, strict=True):
+            self.counts.append(folder / f"{expected['runs']['method']}.npz")
+            self.write_counts(self.counts[-1], one, expected)
 
     def write_block(self, number, by_run, mask=True, conditions=None, **changes):
         seeds = [number * BLOCK, (number + 1) * BLOCK]
@@ -111,9 +132,9 @@ class Files:
             details={"masks": [subsets.mask_hash(np.full(N, mask))] * BLOCK},
         )
 
-    def write_counts(self, path, merged, runs, **changes):
+    def write_counts(self, path, merged, expected, **changes):
         write_npz(path, {field.name: np.asarray(getattr(merged, field.name)) for field in fields(merged)})
-        definition = {"runs": runs, "fingerprint": self.fingerprint, **changes}
+        definition = {**expected, "fingerprint": self.fingerprint, **changes}
         provenance.write([path], definition, inputs={}, started=provenance.now())
 
     def run(self, name="resnet8", **changes):
@@ -180,8 +201,7 @@ def test_a_run_writes_the_documented_tables_with_their_sidecars(study, by_run, m
         assert (one["pretraining_overlap"] == "no").all()
     for suffix in (".parquet", ".agreement.csv", ".summary.csv"):
         record = provenance.read(output.with_suffix(suffix))
-        assert record["definition"]["fingerprint"] == study.fingerprint
-        assert [one["runs"]["ratio"] for one in record["definition"]["counts"]] == SPEC["ratios"]
+        assert record["definition"] == {**SPEC, "fingerprint": study.fingerprint}
         assert set(record["inputs"]) == {str(path) for path in (study.dataset, *study.blocks, *study.counts)}
         assert record["runs_made_under"] == [{"device": "cpu"}]
     metadata = json.loads(pq.read_schema(output).metadata[b"memflow"])
@@ -202,7 +222,7 @@ def test_an_architecture_without_layers_has_no_prediction_depth(study, by_run):
 
 def test_without_further_ratios_there_is_one_c_score_and_no_mean(study):
     study.counts = study.counts[:1]
-    assert pd.read_parquet(study.run(ratios=["7/10"]))["proxy"].unique().tolist() == [*FROM_RUNS, "c_score"]
+    assert pd.read_parquet(study.run(counts=COUNTS[:1]))["proxy"].unique().tolist() == [*FROM_RUNS, "c_score"]
 
 
 def test_every_proxy_has_a_direction_and_a_place():
@@ -440,25 +460,35 @@ def test_a_missing_block_is_refused(study):
         study.run()
 
 
+@pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize(
     ("runs", "changes", "message"),
     [
-        ({"ratio": "1/2"}, {}, "runs.ratio is '1/2', expected '7/10'"),
-        ({"method": "distilled"}, {}, "runs.method is 'distilled', expected 'one-hot'"),
+        ({"ratio": "1/2"}, {}, "runs.ratio is '1/2', expected '{ratio}'"),
+        ({"method": "distilled"}, {}, "runs.method is 'distilled', expected '{method}'"),
         ({"architecture": {**ARCHITECTURE, "depth": 14}}, {}, "runs.architecture.depth is 14, expected 8"),
+        ({"recipe": {"epochs": 4, "augment": False}}, {}, "runs.recipe.epochs is 4, expected 8"),
+        ({"code": "3"}, {}, "runs.code is '3', expected '2'"),
+        ({"early": 2}, {}, "runs.early is 2, expected 'missing'"),
+        ({}, {"seeds": 50}, "seeds is 50, expected 100"),
+        ({}, {"block_size": 100}, "block_size is 100, expected 50"),
+        ({}, {"target_accuracy": 0.5}, "target_accuracy is 0.5, expected 0.9"),
+        ({}, {"code": "3"}, "code is '3', expected '1'"),
         ({}, {"fingerprint": "other"}, "fingerprint is 'other', expected"),
     ],
 )
-def test_counts_of_something_else_are_refused(study, merged, runs, changes, message):
-    expected = {"architecture": ARCHITECTURE, "method": "one-hot", "ratio": "7/10"}
-    study.write_counts(study.counts[0], merged, {**expected, **runs}, **changes)
-    with pytest.raises(ProvenanceError, match=rf"one-hot\.npz .*{message}"):
+def test_counts_of_something_else_are_refused(study, merged, which, runs, changes, message):
+    expected = COUNTS[which]
+    study.write_counts(study.counts[which], merged, {**expected, "runs": {**expected["runs"], **runs}}, **changes)
+    expected_message = re.escape(message.format(**expected["runs"]))
+    with pytest.raises(ProvenanceError, match=rf"{re.escape(study.counts[which].name)} .*: {expected_message}"):
         study.run()
+    assert not (study.folder / "resnet8.parquet").exists()
 
 
 def test_counts_in_another_order_are_refused(study):
     study.counts.reverse()
-    with pytest.raises(ProvenanceError, match=r"ratio-3-10\.npz .*runs.ratio is '3/10', expected '7/10'"):
+    with pytest.raises(ProvenanceError, match=r"ratio-3-10\.npz .*runs\.ratio is '3/10', expected '7/10'"):
         study.run()
 
 
