@@ -24,7 +24,7 @@ def weights(study: Study, results: Path, only_say: bool = False) -> str:
         What was deleted, and what was kept and why.
     """
     done, freed, waiting = [], 0, list[str]()
-    for dataset, architecture, method in study.taught_by:
+    for dataset, architecture, method in study.runs:
         files = sorted((results / "runs" / dataset / architecture / method).glob("block-*.weights.npz"))
         if not files:
             continue

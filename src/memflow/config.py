@@ -223,7 +223,7 @@ class Study:
     def scores_spec(self, dataset: str, architecture: str, method: str) -> Spec:
         """What determines a score table, besides the counts."""
         settings = {key: self.config[key] for key in ("confidence", "memorised_at")}
-        marks: Spec = {"pretraining_overlap": self.pretraining_overlap(dataset, architecture)}
+        marks: Spec = {"pretraining_overlap": self.pretraining_overlap(dataset, architecture, method)}
         if self.methods[method].kind == "distilled":
             marks["teacher_data"] = self.config["distillation"][method]["teacher_data"]
         return _with_code({"stage": "scores", "study": self.name, **marks, **settings})
@@ -257,6 +257,11 @@ class Study:
             if method.kind == "distilled" and set(self.students(dataset, name)) & set(entry["architectures"])
         ]
 
+    @property
+    def one_hot_methods(self) -> list[str]:
+        """Methods that train on labels only: at the study's ratio, then at the further ones."""
+        return [name for name, method in self.methods.items() if method.kind in (ONE_HOT, "ratio")]
+
     def tracked(self, dataset: str) -> list[str]:
         """Architectures with runs on the whole training set of a dataset, and so with proxies."""
         return [name for name in self.architectures_on(dataset) if FULL_DATA in self.methods_of(dataset, name)]
@@ -271,7 +276,7 @@ class Study:
                 "runs": self.runs_spec(dataset, architecture, FULL_DATA),
                 "n_runs": method.seeds,
                 "block_size": method.block_size,
-                "ratios": [self.config["ratio"], *self.config["proxies"]["ratios"]],
+                "counts": [self.counts_spec(dataset, architecture, name) for name in self.one_hot_methods],
                 "pretraining_overlap": self.pretraining_overlap(dataset, architecture),
                 **{key: self.config[key] for key in ("confidence", "memorised_at")},
             }
@@ -382,8 +387,13 @@ class Study:
         """Architectures that are no networks, drawn beside every family for comparison."""
         return [name for name, entry in self.architectures.items() if entry["model"] in registry.LEARNERS]
 
-    def pretraining_overlap(self, dataset: str, architecture: str) -> str:
-        """Whether an architecture's initial weights have seen held-out images of a dataset: yes, unknown or no."""
+    def pretraining_overlap(self, dataset: str, architecture: str, method: str = ONE_HOT) -> str:
+        """Whether initial weights, a student's or its teacher's, have seen held-out images: yes, unknown or no."""
+        if self.methods[method].kind == "distilled":
+            both = {
+                self.pretraining_overlap(dataset, name) for name in (architecture, self.teacher(architecture, method))
+            }
+            return next(overlap for overlap in ("yes", "unknown", "no") if overlap in both)
         entry, source = self.architectures[architecture], self.datasets[dataset]["source"]
         if "pretraining_overlap" in entry:
             return str(entry["pretraining_overlap"])
@@ -430,7 +440,7 @@ def code_digest(spec: Spec) -> str:
     """Digest of the code that makes a spec's outputs, as it is on disk now."""
     named = [spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec]
     if spec["stage"] == "runs" and "teacher" in spec:
-        named.append(spec["teacher"]["network"])
+        named += [spec["teacher"]["network"], registry.TEACHERS]
     return digest(*named, *STAGES[spec["stage"]])
 
 

@@ -38,6 +38,7 @@ NETWORKS = FUSED | {
 LEARNERS = {"nearest-neighbour": "memflow.models.neighbour:learn"}
 SGD = "memflow.training.sgd:learn"
 DISTILLED = "memflow.training.distillation:learn"
+TEACHERS = "memflow.teachers:load"
 TRACKED = "memflow.training.tracking:learn"
 
 

@@ -20,7 +20,7 @@ def is_full(spec: dict[str, Any]) -> bool:
     return bool(spec["distillation"]["teacher_data"] == "full")
 
 
-def load(spec: dict[str, Any], fingerprint: str, paths: list[Path], masks: np.ndarray) -> State:
+def load(spec: dict[str, Any], fingerprint: str, paths: list[Path], masks: np.ndarray) -> tuple[State, list[str]]:
     """Weights of the teacher of each run of a block of students.
 
     Parameters
@@ -37,8 +37,10 @@ def load(spec: dict[str, Any], fingerprint: str, paths: list[Path], masks: np.nd
 
     Returns
     -------
-    dict
+    state : dict
         Arrays [runs, ...] by name, after the epoch that the spec says.
+    learnt_from : list of str
+        Digest of what each file holds of that epoch (:func:`memflow.training.weights.digest`).
 
     Raises
     ------
@@ -57,7 +59,8 @@ def load(spec: dict[str, Any], fingerprint: str, paths: list[Path], masks: np.nd
             f"{paths[0]} holds no weights after epoch {spec['distillation']['teacher_epoch']}; delete it and run again"
         )
     teacher_of = _check_masks(paths[0], of_run, spec, masks)
-    return {name: np.concatenate([part[name] for part in parts])[teacher_of] for name in parts[0]}
+    state = {name: np.concatenate([part[name] for part in parts])[teacher_of] for name in parts[0]}
+    return state, [weights.digest(part) for part in parts]
 
 
 def check_merge(
@@ -83,14 +86,14 @@ def check_merge(
     ProvenanceError
         Naming the block, the teacher's file, and the seed.
     """
-    of_run = []
-    for teacher in teachers:
+    of_run, epoch = [], str(spec["distillation"]["teacher_epoch"])
+    for number, teacher in enumerate(teachers):
         of_teacher = provenance.read_sidecar(teacher)
         of_run += _check(teacher, of_teacher, spec, fingerprint)
-        learnt_from = {Path(name).name: digest for name, digest in record["inputs"].items() if _same_run(name, teacher)}
-        if learnt_from.get(teacher.name) != of_teacher["outputs"][teacher.name]:
+        if record["learnt_from"][number] != of_teacher["weights"].get(epoch):
             raise ProvenanceError(
-                f"{path} learnt from other weights than {teacher} describes; delete the block and run again"
+                f"{path} learnt from other weights than {teacher} describes (epoch {epoch}); delete the block and run "
+                "again"
             )
     _check_masks(teachers[0], of_run, spec, masks)
 
@@ -123,8 +126,3 @@ def _check_masks(path: Path, of_run: list[str], spec: dict[str, Any], masks: np.
                 f"{expected}). Delete the file and run again"
             )
     return teacher_of
-
-
-def _same_run(name: str, teacher: Path) -> bool:
-    """Whether an input of a sidecar is the file of a teacher; results may have moved, so only the last parts count."""
-    return Path(name).parts[-5:] == teacher.parts[-5:]

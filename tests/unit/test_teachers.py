@@ -117,7 +117,7 @@ def test_a_leaking_teacher_makes_the_merge_refuse(root):
 
 def test_students_of_other_weights_than_the_record_says_are_refused(root):
     weights = weights_of(root, "resnet", "one-hot", 0)
-    edit(weights, lambda record: record["outputs"].update({weights.name: "0" * 64}))
+    edit(weights, lambda record: record["weights"].update({"2": "0" * 16}))
     with pytest.raises(ProvenanceError, match=r"block-0.npz learnt from other weights than .*block-0.weights.npz"):
         merge(root)
 
@@ -155,7 +155,7 @@ def test_full_data_teachers_must_have_seen_everything_and_are_taken_in_turn(root
     spec = STUDY.block_spec("digits", "mlp", "leaky", 1)
     paths = [weights_of(root, "resnet", "full-data", 0)]
     masks = half_masks(noise_images(), range(4, 8))
-    taken = teachers.load(spec, noise_images().fingerprint, paths, masks)
+    taken, _ = teachers.load(spec, noise_images().fingerprint, paths, masks)
     with np.load(paths[0]) as first:
         for number, of_student in enumerate(taken["head.weight"]):
             np.testing.assert_array_equal(of_student, first["weights 2 head.weight"][number % 2])
@@ -178,6 +178,23 @@ def test_weights_are_cleaned_when_all_students_are_trained_and_then_merges_still
     assert not weights_of(root, "resnet", "one-hot", 0).exists()
     for method in METHODS:
         merge(root, method)
+
+
+def test_teachers_trained_again_with_other_epochs_kept_are_the_same_teachers(root):
+    assert STUDY.teacher_epochs("resnet", "one-hot") == [1, 2]
+    for block in (0, 1):
+        weights = weights_of(root, "resnet", "one-hot", block)
+        before = weights.read_bytes()
+        blocks.run(
+            STUDY.block_spec("digits", "resnet", "one-hot", block),
+            root / "noise.npz",
+            path_of(root, "resnet", "one-hot", block),
+            keep=[2],
+        )
+        assert weights.read_bytes() != before
+    merge(root)
+    with pytest.raises(ProvenanceError, match="learnt from other weights"):
+        merge(root, "early")
 
 
 def test_keeping_weights_changes_no_run(trained, tmp_path):

@@ -61,29 +61,34 @@ def block_spec(wildcards):
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
 
 
-def teachers(wildcards):
-    """Weights of the networks that the students of a block learn from; none for other methods."""
+def taught_blocks():
+    """Patterns of the datasets of the blocks that others learn from: of full-data runs it is the first one."""
+    last = {ONE_HOT: "", FULL_DATA: r"block-0\."}
+    return [
+        f"{dataset}(?=/{architecture}/{method}/{last[method]})" for dataset, architecture, method in study.taught_by
+    ]
+
+
+def of_teachers(wildcards, blocks, kind):
+    """Files of one kind of the weights that the students of some blocks learn from; none for other methods."""
     if study.methods[wildcards.method].kind != "distilled":
         return []
-    architecture, method = study.teacher(wildcards.architecture, wildcards.method), study.teachers_method(
-        wildcards.method
+    method = study.teachers_method(wildcards.method)
+    return collect(
+        f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.{kind}",
+        dataset=wildcards.dataset,
+        teacher=study.teacher(wildcards.architecture, wildcards.method),
+        of=method,
+        block=blocks if method == ONE_HOT else [0],
     )
-    blocks = [wildcards.block] if method == ONE_HOT else [0]
-    path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz"
-    files = collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
-    return [ancient(file) for file in files]
+
+
+def teachers(wildcards):
+    return [ancient(file) for file in of_teachers(wildcards, [wildcards.block], "weights.npz")]
 
 
 def teachers_sidecars(wildcards):
-    """Sidecars of the weights that the students of all blocks learnt from."""
-    if study.methods[wildcards.method].kind != "distilled":
-        return []
-    architecture, method = study.teacher(wildcards.architecture, wildcards.method), study.teachers_method(
-        wildcards.method
-    )
-    path = f"{RESULTS}/runs/{{dataset}}/{{teacher}}/{{of}}/block-{{block}}.weights.npz.prov.json"
-    blocks = study.methods[method].blocks if method == ONE_HOT else [0]
-    return collect(path, dataset=wildcards.dataset, teacher=architecture, of=method, block=blocks)
+    return of_teachers(wildcards, study.methods[wildcards.method].blocks, "weights.npz.prov.json")
 
 
 def keep_weights(wildcards):
@@ -136,10 +141,6 @@ def family_counts(wildcards):
     return collect(f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz", architecture=members, **wildcards)
 
 
-def family_counts_sidecars(wildcards):
-    return [f"{path}.prov.json" for path in family_counts(wildcards)]
-
-
 def distillation_spec(wildcards):
     return as_text(study.distillation_spec(wildcards.dataset, wildcards.family, wildcards.method))
 
@@ -161,7 +162,7 @@ def teacher_counts(wildcards):
     entry = study.config["distillation"][wildcards.method]
     if entry["teacher"] == SELF or entry["teacher_data"] == "full":
         return []
-    return f"{RESULTS}/counts/{wildcards.dataset}/{entry['teacher']}/{ONE_HOT}.npz"
+    return [f"{RESULTS}/counts/{wildcards.dataset}/{entry['teacher']}/{ONE_HOT}.npz"]
 
 
 def proxies_spec(wildcards):
@@ -176,8 +177,13 @@ def full_data_blocks(kind):
 
 def counts_at_all_ratios(wildcards):
     """One-hot counts at the study's ratio, then at the further ones."""
-    names = [name for name, method in study.methods.items() if method.kind in (ONE_HOT, "ratio")]
-    return collect(f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz", method=names, **wildcards)
+    path = f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz"
+    return collect(path, method=study.one_hot_methods, **wildcards)
+
+
+def sidecars_of(files):
+    """The sidecars of some files, which are read too."""
+    return lambda wildcards: [f"{path}.prov.json" for path in files(wildcards)]
 
 
 def report_spec(wildcards):

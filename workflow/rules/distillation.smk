@@ -3,6 +3,7 @@ rule distil:
         counts=one_hot_counts,
         distilled=distilled_counts,
         teacher=teacher_counts,
+        sidecars=sidecars_of(lambda w: [*one_hot_counts(w), *distilled_counts(w), *teacher_counts(w)]),
     output:
         **with_sidecars(
             table=f"{RESULTS}/distillation/{{dataset}}/{{family}}/{{method}}.parquet",

@@ -4,6 +4,7 @@ rule proxies:
         blocks=full_data_blocks("npz"),
         sidecars=full_data_blocks("npz.prov.json"),
         counts=counts_at_all_ratios,
+        counts_sidecars=sidecars_of(counts_at_all_ratios),
     output:
         **with_sidecars(
             table=f"{RESULTS}/proxies/{{dataset}}/{{architecture}}.parquet",

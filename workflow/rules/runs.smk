@@ -33,7 +33,7 @@ use rule train as train_teacher with:
             weights=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.weights.npz",
         ),
     wildcard_constraints:
-        dataset="|".join(f"{run[0]}(?=/{run[1]}/{run[2]}/)" for run in study.taught_by) or "none",
+        dataset="|".join(taught_blocks()) or "none",
     resources:
         gpu=train_gpus,
         runtime=train_minutes,

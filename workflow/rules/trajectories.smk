@@ -1,7 +1,7 @@
 rule classify:
     input:
         counts=family_counts,
-        sidecars=family_counts_sidecars,
+        sidecars=sidecars_of(family_counts),
     output:
         **with_sidecars(
             table=f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{{method}}.parquet",

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from memflow import provenance, registry, subsets
-from memflow import teachers as teaching
 from memflow.config import as_text
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
@@ -86,8 +85,10 @@ def _train_block(
     partial = output.with_name(f"{output.name}.partial") / identity
     label = " ".join(output.with_suffix("").parts[-4:])
     more: dict[str, Any] = {"keep": keep} if keep else {}
+    details: dict[str, Any] = {"masks": hashes}
     if "teacher" in spec:
-        more["teachers"] = teaching.load(spec, dataset.fingerprint, teachers, masks)
+        load = registry.resolve(registry.TEACHERS)  # so that its code is in the digest of students only
+        more["teachers"], details["learnt_from"] = load(spec, dataset.fingerprint, teachers, masks)
     joined = join(_train_units(spec, dataset, masks, seeds, partial, label, checkpoint_seconds, more))
     kept = {name: joined.pop(name) for name in list(joined) if name.startswith(weights.PREFIX)}
     write_npz(output, {"seeds": np.array(seeds), **joined})
@@ -95,13 +96,14 @@ def _train_block(
     if keep:
         outputs.append(output.with_suffix(".weights.npz"))
         write_npz(outputs[-1], {"seeds": np.array(seeds), **kept})
+        details["weights"] = {str(epoch): weights.digest(weights.at(epoch, kept)) for epoch in keep}
     provenance.write(
         outputs,
         definition,
         inputs=inputs,
         started=started,
         bit_conditions=conditions,
-        details={"masks": hashes},
+        details=details,
     )
     shutil.rmtree(partial.parent, ignore_errors=True)
 
