@@ -18,6 +18,7 @@ from memflow import counts, provenance
 from memflow.counts import HALVES, Counts
 from memflow.errors import InputError
 from memflow.files import write_csv, write_parquet
+from memflow.methods import ONE_HOT, SELF
 from memflow.provenance import ProvenanceError
 from memflow.statistics.resampling import Statistic, bootstrap, jackknife
 from memflow.statistics.signflip import holm, sign_flip_p_value
@@ -25,12 +26,12 @@ from memflow.statistics.trajectory_types import ROUNDING, TESTED
 from memflow.summary import populations
 from memflow.trajectories import BASES, IDENTITY, check_same_subsets, halves_table, mean_scores
 
-ONE_HOT = "one-hot"
 MEMORISED = ("memorised", "not memorised")
 MEANS = ("mean_one_hot", "mean_distilled", "mean_change", "acc_in_change", "acc_out_change")
 MEASURED = ("teacher", "one_hot", "distilled", "change")
 SHARES = ("memorised_one_hot", "memorised_distilled")
 LIMITS = ("value", "low", "high")
+TAUGHT = ("teacher_data", "targets")  # of the spec, and of the students' runs
 SUMMARY = ["examples", "quantity", "type", *LIMITS, "p_value", "p_holm", "n_examples"]
 TRANSFER = ["teacher_memorises", "one_hot_memorises", "quantity", *LIMITS, "n_examples"]
 Selected = list[np.ndarray]  # bool[n] twice: what the even groups select, and what the odd groups select
@@ -63,7 +64,8 @@ def run(
     Raises
     ------
     ProvenanceError
-        If the counts are not of the same subsets of the same dataset, or a student's not of its architecture.
+        If the counts are not of the same subsets of the same dataset, or a student's not of its architecture or not of
+        the teaching that the spec says: ``teacher_data``, ``targets``, and where counts are the teacher's, these runs.
     InputError
         If there are fewer than four groups of runs, two per half.
     """
@@ -78,6 +80,9 @@ def run(
     pupils = dict(zip(spec["students"], distilled_paths, strict=True))
     for student, path in pupils.items():
         _check_same_architecture(path, definitions[path], path_of[student], definitions[path_of[student]])
+        own = spec["teacher"] == SELF and spec["teacher_data"] == "subset"
+        taught_by = path_of[student] if own else teacher_path
+        _check_teaching(path, definitions[path]["runs"], spec, definitions[taught_by] if taught_by else None)
     family = {name: _last_epoch(path) for name, path in path_of.items()}
     teacher = _last_epoch(teacher_path) if teacher_path else None
     groups = family[spec["architectures"][0]].n_groups
@@ -419,3 +424,14 @@ def _check_same_architecture(path: Path, definition: dict[str, Any], twin: Path,
     found, expected = ({"architecture": of["runs"]["architecture"]} for of in (definition, of_twin))
     if differences := provenance.differences(found, expected):
         raise ProvenanceError(f"{path} is not of the architecture of {twin}: {'; '.join(differences)}")
+
+
+def _check_teaching(path: Path, runs: dict[str, Any], spec: dict[str, Any], teacher: dict[str, Any] | None) -> None:
+    """Refuse students who learned from something else than the spec says, or from others than the teacher's counts."""
+    teaching = runs.get("distillation", {})
+    found: dict[str, Any] = {"distillation": {key: teaching.get(key, "missing") for key in TAUGHT}}
+    expected: dict[str, Any] = {"distillation": {key: spec[key] for key in TAUGHT}}
+    if teacher:
+        found["teacher"], expected["teacher"] = runs.get("teacher", "missing"), teacher["runs"]
+    if differences := provenance.differences(found, expected, "runs"):
+        raise ProvenanceError(f"{path} is not of students of this method: {'; '.join(differences)}")

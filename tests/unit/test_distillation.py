@@ -391,7 +391,8 @@ SPEC |= {"teacher_data": "subset", "targets": "teacher", "architectures": NAMES,
 SPEC |= {"pretraining_overlap": {"small": "no", "medium": "no", "large": "unknown"}}
 RUNS = {"dataset": {"source": "toy"}, "design": "balanced", "ratio": "7/10", "subset_unit": "example"}
 DEFINITION = {"stage": "counts", "seeds": 100, "fingerprint": "f" * 64}
-
+TEACHER = RUNS | {"architecture": {"name": "large"}, "method": "one-hot"}
+TEACHING = {"distillation": {"teacher_data": "subset", "targets": "teacher", "temperature": 2}, "teacher": TEACHER}
 
 AROUND = ["student", "parameters", "teacher_data"]  # columns that the stage adds
 
@@ -411,7 +412,7 @@ def inputs(family, distilled, tmp_path):
     one_hot = [write_counts(family[name], tmp_path / name / "one-hot.npz", name, "one-hot") for name in NAMES]
     students = {"small": family["small"], "medium": distilled}
     learned = [
-        write_counts(counts, tmp_path / name / "distilled.npz", name, SPEC["method"])
+        write_counts(counts, tmp_path / name / "distilled.npz", name, SPEC["method"], **TEACHING)
         for name, counts in students.items()
     ]
     return [one_hot, learned, one_hot[-1], tmp_path / "distillation" / "distilled-from-large.parquet"]
@@ -464,13 +465,79 @@ def test_the_same_counts_give_the_same_bytes(inputs, tmp_path):
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_without_a_teacher_the_table_of_transfer_has_a_header_only(inputs):
+def test_without_a_teacher_the_table_of_transfer_has_a_header_only(inputs, family, distilled):
     one_hot, learned, _, output = inputs
+    rewrite_as_their_own_teachers(learned, family, distilled)
     distillation.run(SPEC | {"teacher": "self"}, one_hot, learned, None, output)
     header = ",".join(["student", "parameters", *TRANSFER, "teacher_data"])
     assert output.with_suffix(".transfer.csv").read_text() == f"{header}\n"
     assert pd.read_parquet(output)["teacher"].isna().all()
     assert provenance.read(output)["definition"]["teacher_counts"] is None
+
+
+def rewrite_as_their_own_teachers(learned, family, distilled, **changes):
+    """Students that learned from one-hot runs of their own architecture."""
+    for path, name, counts in zip(learned, SPEC["students"], (family["small"], distilled), strict=True):
+        teacher = TEACHER | {"architecture": {"name": name}} | changes
+        write_counts(counts, path, name, SPEC["method"], **TEACHING | {"teacher": teacher})
+
+
+@pytest.mark.parametrize("student", [0, 1])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"distillation": {"teacher_data": "full", "targets": "teacher"}},
+            r"runs\.distillation\.teacher_data is 'full', expected 'subset'$",
+        ),
+        (
+            {"distillation": {"teacher_data": "subset", "targets": "smoothed"}},
+            r"runs\.distillation\.targets is 'smoothed', expected 'teacher'$",
+        ),
+        (
+            {"distillation": {"teacher_data": "subset"}},
+            r"runs\.distillation\.targets is 'missing', expected 'teacher'$",
+        ),
+        (
+            {"teacher": TEACHER | {"recipe": {"epochs": 3}}},
+            r"runs\.teacher\.recipe is {'epochs': 3}, expected 'missing'$",
+        ),
+        (
+            {"teacher": TEACHER | {"architecture": {"name": "other"}}},
+            r"runs\.teacher\.architecture\.name is 'other', expected 'large'$",
+        ),
+        ({"teacher": TEACHER | {"method": "full-data"}}, r"runs\.teacher\.method is 'full-data', expected 'one-hot'$"),
+    ],
+)
+def test_students_of_another_teaching_are_refused_by_file_and_key(inputs, family, student, changes, message):
+    one_hot, learned, teacher, output = inputs
+    name = SPEC["students"][student]
+    write_counts(family[name], learned[student], name, SPEC["method"], **TEACHING | changes)
+    with pytest.raises(ProvenanceError, match=rf"^{learned[student]} is not of students of this method: {message}"):
+        distillation.run(SPEC, one_hot, learned, teacher, output)
+    assert not output.parent.exists()
+
+
+def test_students_of_other_runs_than_their_one_hot_twins_are_refused_where_these_are_their_teachers(
+    inputs, family, distilled
+):
+    one_hot, learned, _, output = inputs
+    rewrite_as_their_own_teachers(learned, family, distilled, code="2")
+    with pytest.raises(
+        ProvenanceError, match=rf"^{learned[0]} is not of .*: runs\.teacher\.code is '2', expected 'miss"
+    ):
+        distillation.run(SPEC | {"teacher": "self"}, one_hot, learned, None, output)
+
+
+def test_of_teachers_that_saw_everything_there_are_no_counts_to_compare(inputs, family, distilled):
+    one_hot, learned, _, output = inputs
+    teaching = {"distillation": {"teacher_data": "full", "targets": "teacher"}}
+    teaching |= {"teacher": TEACHER | {"method": "full-data"}}
+    for path, name, counts in zip(learned, SPEC["students"], (family["small"], distilled), strict=True):
+        write_counts(counts, path, name, SPEC["method"], **teaching)
+    for teacher in ("large", "self"):
+        distillation.run(SPEC | {"teacher": teacher, "teacher_data": "full"}, one_hot, learned, None, output)
+        assert (pd.read_parquet(output)["teacher_data"] == "full").all()
 
 
 @pytest.mark.parametrize("which", ["one-hot", "distilled", "teacher"])
@@ -509,6 +576,6 @@ def test_students_in_another_order_than_the_specs_are_refused(inputs):
 def test_fewer_than_two_groups_per_half_are_refused(simulate_family, tmp_path, groups):
     sizes = simulate_family(planted(5), groups=groups)
     one_hot = [write_counts(c, tmp_path / n / "one-hot.npz", n, "one-hot") for n, c in zip(NAMES, sizes, strict=True)]
-    learned = [write_counts(sizes[1], tmp_path / "medium" / "distilled.npz", "medium", SPEC["method"])]
+    learned = [write_counts(sizes[1], tmp_path / "medium" / "distilled.npz", "medium", SPEC["method"], **TEACHING)]
     with pytest.raises(InputError, match=rf"has {groups} groups of runs; distillation needs four: raise `seeds`"):
         distillation.run(SPEC | {"students": ["medium"]}, one_hot, learned, None, tmp_path / "out" / "d.parquet")
