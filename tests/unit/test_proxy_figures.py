@@ -170,15 +170,20 @@ def scores_by_size(given, members, halves):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_types_of_the_score_are_the_descriptive_ones_of_both_halves_with_the_study_s_tau(family):
+def test_types_of_the_score_are_the_descriptive_ones_of_both_halves_with_the_study_s_tau_and_that_of_its_noise(family):
     given, (numbers, _) = tables("proxy_trajectories"), drawing("proxy_trajectories")
     scores = scores_by_size(given, FAMILIES[family], ["even", "odd"])
-    for series in ("share", "share_at_study_tau"):
+    even, odd = (scores_by_size(given, FAMILIES[family], half) for half in ("even", "odd"))
+    noise = np.quantile(np.ptp((even - odd) / 2, axis=0), 0.95)
+    assert not np.array_equal(describe(scores, noise), describe(scores, TAU))
+    for series, tau in (("share", TAU), ("share_at_own_noise", noise)):
         rows = select(numbers, family=family, proxy=SCORE, series=series)
-        expected = [(describe(scores, TAU) == kind).mean() for kind in DESCRIPTIVE]
+        expected = [(describe(scores, tau) == kind).mean() for kind in DESCRIPTIVE]
         assert rows["type"].tolist() == list(DESCRIPTIVE)
         assert np.allclose(rows["value"].astype(float), expected)
-        assert set(rows["tau"]) == {TAU}
+        assert np.allclose(rows["tau"].astype(float), tau)
+    assert set(select(numbers, proxy=SCORE)["series"]) == {"share", "share_at_own_noise", "mean"}
+    assert set(numbers.loc[numbers["proxy"] != SCORE, "series"]) == {"share", "share_at_study_tau", "mean"}
     means = select(numbers, family=family, proxy=SCORE, series="mean")
     assert means["architecture"].tolist() == FAMILIES[family]
     assert np.allclose(means["value"].astype(float), scores.mean(axis=1))
@@ -186,7 +191,7 @@ def test_types_of_the_score_are_the_descriptive_ones_of_both_halves_with_the_stu
 
 @pytest.mark.parametrize(("family", "reference"), [("MLPs", "mlp"), ("All networks", "resnet")])
 @pytest.mark.parametrize("proxy", ["aum", "forgetting", "c_score_mean"])
-def test_a_proxy_is_mapped_once_at_the_middle_size_with_the_even_halves(family, reference, proxy):
+def test_a_proxy_is_mapped_once_at_the_middle_size_its_even_half_to_the_odd_scores(family, reference, proxy):
     given, (numbers, _) = tables("proxy_trajectories"), drawing("proxy_trajectories")
     members = FAMILIES[family]
     rows = select(given["proxies"], proxy=proxy)
@@ -195,7 +200,7 @@ def test_a_proxy_is_mapped_once_at_the_middle_size_with_the_even_halves(family, 
         for name in ("value", "value_even", "value_odd")
     }
     place = members.index(reference)
-    fitted = isotonic_map.fit(values["value_even"][place], scores_by_size(given, members, "even")[place])
+    fitted = isotonic_map.fit(values["value_even"][place], scores_by_size(given, members, "odd")[place])
     full, even, odd = (isotonic_map.apply(fitted, value) for value in values.values())
     tau = np.quantile(np.ptp((even - odd) / 2, axis=0), 0.95)
     for series, limit in (("share", tau), ("share_at_study_tau", TAU)):
@@ -206,6 +211,24 @@ def test_a_proxy_is_mapped_once_at_the_middle_size_with_the_even_halves(family, 
     means = select(numbers, family=family, proxy=proxy, series="mean")
     assert np.allclose(means["value"].astype(float), full.mean(axis=1))
     assert set(select(numbers, family=family, proxy=proxy)["reference"]) == {reference}
+
+
+def test_noise_that_a_c_score_shares_with_the_score_of_its_half_does_not_shape_its_map():
+    """Examples are all alike: score and C-score differ between them by the noise of their common runs only."""
+    given, random = tables("proxy_trajectories"), np.random.default_rng(0)
+    index, rows = DATASET.train.index, []
+    for architecture in ("mlp", "wide"):
+        noise = random.normal(0, 0.2, (2, len(index)))
+        given["halves"].loc[given["halves"]["architecture"] == architecture, "memorisation"] = 0.5 + noise.ravel()
+        even, odd = 0.5 + noise
+        values = {"value": (even + odd) / 2, "value_even": even, "value_odd": odd}
+        rows.append(pd.DataFrame({"proxy": "c_score", "architecture": architecture, "index": index} | values))
+    given["proxies"] = pd.concat(rows, ignore_index=True)
+    numbers, _ = make("proxy_trajectories", given)
+    tau = select(numbers, family="MLPs", series="share", type="constant").set_index("proxy")["tau"]
+    noise = select(numbers, family="MLPs", series="share_at_own_noise", type="constant")["tau"].item()
+    print(f"tau of the C-score {tau['c_score']:.3f}, of the score {noise:.3f}")
+    assert tau["c_score"] < noise / 2  # fitted with the same half, the map would be the identity, and these be alike
 
 
 def test_an_example_without_a_score_at_some_size_counts_for_nothing():
@@ -234,17 +257,21 @@ def test_bars_and_dots_of_trajectories_are_those_of_the_table():
         bars = {}
         for bar in (patch for patch in axes.patches if patch.get_height() < 0.9):
             row = round(bar.get_y() + bar.get_height() / 2 - 0.1)
-            series = "share" if bar.get_height() > 0.3 else "share_at_study_tau"
+            lower = "share_at_own_noise" if proxies[row] == SCORE else "share_at_study_tau"
+            series = "share" if bar.get_height() > 0.3 else lower
             bars.setdefault((proxies[row], series), []).append((bar.get_width(), to_hex(bar.get_facecolor())))
+        shares = numbers[(numbers["family"] == family) & (numbers["series"] != "mean")]
+        assert set(bars) == set(zip(shares["proxy"], shares["series"], strict=True))
         for (proxy, series), found in bars.items():
             rows = select(numbers, family=family, proxy=proxy, series=series)
             colours = [style.COLOURS["undetermined" if kind == "other" else kind] for kind in DESCRIPTIVE]
-            expected = rows["value"].tolist() if len(rows) else [0.0] * len(DESCRIPTIVE)
-            assert np.allclose([width for width, _ in found], expected)
+            assert np.allclose([width for width, _ in found], rows["value"].tolist())
             assert [colour for _, colour in found] == [to_hex(colour) for colour in colours]
-        written = [text.get_text() for text in axes.texts if text.get_text()[0] == "0"]
-        shown = select(numbers, family=family, series="share", type="constant").set_index("proxy")["tau"]
-        assert written == [f"{tau:.2f}" for tau in shown.reindex(proxies).dropna()]
+        notes = [text for text in axes.texts if text.get_text()[0] == "0"]
+        written = [text.get_text() for text in sorted(notes, key=lambda text: text.get_position()[1])]
+        taus = select(numbers, family=family, type="constant").set_index(["proxy", "series"])["tau"]
+        shown = [(SCORE, "share"), (SCORE, "share_at_own_noise"), *((proxy, "share") for proxy in PROXIES)]
+        assert written == [f"{tau:.2f}" for tau in taus.reindex(shown).dropna()]
     for axes, (family, members) in zip(axes_of(figure, "Mean"), FAMILIES.items(), strict=True):
         for member, colour in zip(members, proxy_rows.shades(len(members)), strict=True):
             rows = select(numbers, family=family, series="mean", architecture=member).set_index("proxy")["value"]

@@ -21,7 +21,12 @@ from memflow.statistics.trajectory_types import DESCRIPTIVE, describe
 
 KINDS = {"share": "Share", "mean": "Mean"}
 SIZES = 5  # rows are as high as of this many at least: there is room for two bars
-BARS = {"share": (-0.1, 0.5, 1.0), "share_at_study_tau": (0.28, 0.16, 0.6)}  # place in the row, height, opacity
+NARROW = (0.28, 0.16, 0.6)
+BARS = {  # place in the row, height, opacity
+    "share": (-0.1, 0.5, 1.0),
+    "share_at_own_noise": NARROW,  # of the score
+    "share_at_study_tau": NARROW,  # of proxies
+}
 COLUMNS = ["family", "proxy", "series", "type", "architecture", "parameters", "value", "tau", "reference", "n_examples"]
 
 
@@ -39,9 +44,10 @@ def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame
     DataFrame
         Per family of two or more sizes and proxy (first ``memorisation``, the score), of the ``n_examples`` with a
         score and a value at every size: ``share`` of each descriptive ``type`` when a difference counts from ``tau``,
-        which for the score is the study's and for a proxy the range that noise alone stays within in 95 % of examples;
-        ``share_at_study_tau``, the same with the study's; and the ``mean`` at each architecture, in order of size.
-        ``reference`` names the one where the proxy was mapped. A proxy that an architecture lacks is left out.
+        which for the score is the study's and for a proxy the range that its noise alone stays within in 95 % of
+        examples; the same with the other tau, which is ``share_at_own_noise`` of the score and ``share_at_study_tau``
+        of a proxy; and the ``mean`` at each architecture, in order of size. ``reference`` names the one where the proxy
+        was mapped. A proxy that an architecture lacks is left out.
     """
     parts = [pd.DataFrame(columns=COLUMNS)]
     parameters = tables["summary"].groupby("architecture")["parameters"].first()
@@ -81,27 +87,30 @@ def _rows(tau: float, tables: dict[str, pd.DataFrame], members: list[str]) -> li
     halves, proxies = tables["halves"], tables["proxies"]
     even, odd = (_by_size(halves[halves["half"] == half], "memorisation", members) for half in HALVES)
     score = ((even + odd) / 2).dropna()
-    even = even.loc[score.index]
-    parts = [_described(score.to_numpy().T, tau, tau, members).assign(proxy=SCORE, reference="")]
+    even, odd = even.loc[score.index], odd.loc[score.index]
+    noise = isotonic_map.range_of_noise(even.to_numpy().T, odd.to_numpy().T)
+    taus = {"share": tau, "share_at_own_noise": noise}
+    parts = [_described(score.to_numpy().T, taus, members).assign(proxy=SCORE, reference="")]
     reference = (len(members) - 1) // 2
     for proxy in proxy_rows.ordered(proxies["proxy"]):
         rows = proxies[proxies["proxy"] == proxy]
         if set(members) <= set(rows["architecture"]):
-            mapped = _mapped(rows, even, members, reference)
+            mapped = _mapped(rows, odd, members, reference)
             noise = isotonic_map.range_of_noise(mapped["value_even"], mapped["value_odd"])
-            described = _described(mapped["value"], noise, tau, members)
+            described = _described(mapped["value"], {"share": noise, "share_at_study_tau": tau}, members)
             parts.append(described.assign(proxy=proxy, reference=members[reference]))
     return parts
 
 
-def _mapped(rows: pd.DataFrame, even: pd.DataFrame, members: list[str], reference: int) -> dict[str, np.ndarray]:
+def _mapped(rows: pd.DataFrame, scores: pd.DataFrame, members: list[str], reference: int) -> dict[str, np.ndarray]:
     """A proxy on the score's scale at each size: float64[S, n], of all runs and of both halves.
 
-    The map is fitted at the reference with proxy and scores (``even``, which names the examples) of the even halves.
+    The map is fitted at the reference, crossed: with the proxy of the even halves and the ``scores`` of the odd ones,
+    which name the examples. C-scores are from the score's own runs: of one half they would share its noise, too.
     """
-    values = {name: _by_size(rows, name, members).loc[even.index] for name in ("value", "value_even", "value_odd")}
+    values = {name: _by_size(rows, name, members).loc[scores.index] for name in ("value", "value_even", "value_odd")}
     column = members[reference]
-    fitted = isotonic_map.fit(values["value_even"][column].to_numpy(), even[column].to_numpy())
+    fitted = isotonic_map.fit(values["value_even"][column].to_numpy(), scores[column].to_numpy())
     return {name: isotonic_map.apply(fitted, value.to_numpy().T) for name, value in values.items()}
 
 
@@ -110,14 +119,14 @@ def _by_size(rows: pd.DataFrame, name: str, members: list[str]) -> pd.DataFrame:
     return proxy_rows.cross(rows, "index", "architecture", name).reindex(columns=members)
 
 
-def _described(values: np.ndarray, tau: float, tau_of_study: float, members: list[str]) -> pd.DataFrame:
-    """Shares of the types and means, of examples (columns) with a value at every size (rows)."""
+def _described(values: np.ndarray, taus: dict[str, float], members: list[str]) -> pd.DataFrame:
+    """Means, and by series shares of the types at a tau, of examples (columns) with a value at every size (rows)."""
     values = values[:, np.isfinite(values).all(axis=0)]
     parts = [pd.DataFrame({"series": "mean", "architecture": members, "value": _mean(values)})]
-    for series, limit in (("share", tau), ("share_at_study_tau", tau_of_study)):
-        types = describe(values, limit)
+    for series, tau in taus.items():
+        types = describe(values, tau)
         shares = [_mean((types == kind)[None])[0] for kind in DESCRIPTIVE]
-        parts.append(pd.DataFrame({"series": series, "type": DESCRIPTIVE, "value": shares, "tau": limit}))
+        parts.append(pd.DataFrame({"series": series, "type": DESCRIPTIVE, "value": shares, "tau": tau}))
     return pd.concat(parts, ignore_index=True).assign(n_examples=values.shape[1])
 
 
@@ -127,20 +136,23 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_shares(axes: Axes, numbers: pd.DataFrame, proxies: list[str]) -> None:
-    """Two bars per row: above with its own tau, which stands beside it, and narrow below with the study's."""
-    rows, beside = np.arange(len(proxies)), axes.get_yaxis_transform()
-    for series, (place, height, alpha) in BARS.items():
-        shares = proxy_rows.cross(numbers[numbers["series"] == series], "proxy", "type", "value")
-        left = np.zeros(len(proxies))
-        for kind in DESCRIPTIVE:
-            width = shares.reindex(proxies)[kind].to_numpy(dtype=float, na_value=0)
-            axes.barh(rows + place, width, height, left, color=_colour(kind), alpha=alpha, linewidth=0)
-            left += width
+    """Two bars per row, the narrow one below; beside them the tau of the upper, and of the score's lower."""
+    rows: dict[Any, int] = {proxy: row for row, proxy in enumerate(proxies)}
+    beside = axes.get_yaxis_transform()
     note: dict[str, Any] = {"va": "center", "color": "0.3", "transform": beside}
-    taus = numbers[numbers["series"] == "share"].groupby("proxy")["tau"].first().reindex(proxies)
-    for row, tau in enumerate(taus.astype(float)):
+    for series, (place, height, alpha) in BARS.items():
+        chosen = numbers[numbers["series"] == series]
+        for proxy, shares in proxy_rows.cross(chosen, "proxy", "type", "value").iterrows():
+            widths = shares.reindex(DESCRIPTIVE).to_numpy(dtype=float, na_value=0)
+            lefts, colours = np.cumsum(widths) - widths, [_colour(kind) for kind in DESCRIPTIVE]
+            axes.barh(rows[proxy] + place, widths, height, lefts, color=colours, alpha=alpha, linewidth=0)
+    taus = numbers.groupby(["series", "proxy"])["tau"].first()
+    for proxy, row in rows.items():
+        tau, lower = (taus.get((series, proxy), np.nan) for series in ("share", "share_at_own_noise"))
+        if np.isfinite(lower):
+            axes.text(1.03, row + 0.3, f"{lower:.2f}", fontsize=5, **note)
         if np.isfinite(tau):
-            axes.text(1.03, row, f"{tau:.2f}", fontsize=5, **note)
+            axes.text(1.03, row - 0.22 * np.isfinite(lower), f"{tau:.2f}", fontsize=5, **note)
         else:
             proxy_rows.say(axes, row, "not at every size")
     axes.text(1.03, -0.9, "τ", fontsize=6, **note)
