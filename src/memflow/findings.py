@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from memflow import proxy_names
 from memflow.errors import InputError
 from memflow.methods import ONE_HOT, SELF
 from memflow.statistics.trajectory_types import CHANGES
@@ -205,7 +206,7 @@ def of_proxies(agreements: dict[str, pd.DataFrame]) -> list[str]:
         table = _rank_correlations(agreements, group)
         middle: Any = table.groupby("proxy", sort=False)["value"].median().sort_values(ascending=False, kind="stable")
         said = {
-            name: f"{proxy_name(str(name))} {_range(table.loc[table['proxy'] == name, 'value'])}"
+            name: f"{proxy_names.name(str(name))} {_range(table.loc[table['proxy'] == name, 'value'])}"
             for name in middle.index
         }
         first, last = list(said)[:3], list(said)[3:][-1:]
@@ -244,20 +245,12 @@ def proxy_rows(agreements: dict[str, pd.DataFrame], group: str) -> dict[str, lis
     table = _rank_correlations(agreements, group)
     known: Any = table.set_index(["proxy", "architecture"])
     return {
-        proxy_name(str(proxy)): [
+        proxy_names.name(str(proxy)): [
             _interval(*_of(known.loc[(proxy, name)]), digits=2) if (proxy, name) in known.index else "–"
             for name in agreements
         ]
         for proxy in dict.fromkeys(table["proxy"])
     }
-
-
-def proxy_name(proxy: str) -> str:
-    """How a proxy is called in a sentence."""
-    if proxy.startswith("c_score_") and proxy != "c_score_mean":
-        return f"C-score at ratio {proxy.removeprefix('c_score_').replace('-', '/')}"
-    known = {"aum": "AUM", "el2n": "EL2N", "c_score": "C-score", "c_score_mean": "C-score of all ratios"}
-    return known.get(proxy, proxy.replace("_", " "))
 
 
 def _by_verb(of_group: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 import functools
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from matplotlib.colors import to_hex, to_rgb
 from proxy_helpers import INPUTS, MODULES, NO_DEPTH, PICTURES, PROXIES, TAU, make, spec, tables
 from test_picture_figures import label_of, named, read_panel
 
-from memflow import provenance
+from memflow import provenance, proxy_names
 from memflow.config import Study
 from memflow.data import prepared
 from memflow.figures import pictures, proxy_disagreement, proxy_rows, style
-from memflow.figures.proxy_rows import SCORE
 from memflow.files import sha256, write_csv, write_parquet
+from memflow.proxies import DIRECTIONS
+from memflow.proxy_names import NAMES, SCORE
 from memflow.statistics import isotonic_map
 from memflow.statistics.trajectory_types import DESCRIPTIVE, describe
 
@@ -72,9 +74,23 @@ def test_proxies_stand_in_a_fixed_order_with_further_ratios_after_the_study_s_ow
     assert proxy_rows.ordered([*reversed(PROXIES), "aum", SCORE]) == [SCORE, *PROXIES]
     assert [proxy_rows.name(proxy) for proxy in PROXIES[-3:]] == [
         "C-score",
-        "C-score, ratio 3/10",
-        "C-score, all ratios",
+        "C-score at ratio 3/10",
+        "C-score of all ratios",
     ]
+
+
+def test_every_proxy_from_runs_is_called_by_a_name_that_a_sentence_uses_too():
+    assert set(DIRECTIONS) <= set(NAMES)
+    for proxy in PROXIES:
+        called, in_sentence = proxy_rows.name(proxy), proxy_names.name(proxy)
+        assert called[0].isupper()
+        assert called[1:] == in_sentence[1:]
+        assert "_" not in called
+
+
+def test_names_in_sentences_need_no_matplotlib():
+    code = "import sys, memflow.findings; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_sizes_are_light_to_dark():

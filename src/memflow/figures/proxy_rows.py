@@ -12,25 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from memflow import proxy_names
 from memflow.figures import style
 from memflow.figures.families import heading, panels
+from memflow.proxy_names import NAMES
 
-SCORE = "memorisation"
-NAMES = {
-    SCORE: "Memorisation",
-    "cumulative_accuracy": "Cumulative accuracy",
-    "cumulative_confidence": "Cumulative confidence",
-    "cumulative_loss": "Cumulative loss",
-    "forgetting": "Forgetting",
-    "aum": "AUM",
-    "el2n": "EL2N",
-    "data_map_variability": "Data-map variability",
-    "final_entropy": "Final entropy",
-    "final_loss": "Final loss",
-    "prediction_depth": "Prediction depth",
-    "c_score": "C-score",
-    "c_score_mean": "C-score, all ratios",
-}
 DODGE = 0.62  # of a row's height is for its sizes
 MARGIN = 0.065  # inches beside the names: letters are wider at the resolution of the files than where they are laid out
 FRAME = 0.42  # inches of a row of axes that are not for proxies: tick labels, label
@@ -38,7 +24,8 @@ FRAME = 0.42  # inches of a row of axes that are not for proxies: tick labels, l
 
 def name(proxy: str) -> str:
     """How a proxy is called in a figure."""
-    return NAMES.get(proxy) or f"C-score, ratio {proxy.removeprefix('c_score_').replace('-', '/')}"
+    called = proxy_names.name(proxy)
+    return called[0].upper() + called[1:]
 
 
 def ordered(proxies: Iterable[str]) -> list[str]:

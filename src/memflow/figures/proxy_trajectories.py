@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from memflow.counts import HALVES
 from memflow.figures import proxy_rows, style
-from memflow.figures.proxy_rows import SCORE
+from memflow.proxy_names import SCORE
 from memflow.statistics import isotonic_map
 from memflow.statistics.trajectory_types import DESCRIPTIVE, describe
 
