@@ -102,7 +102,10 @@ def indented(text, spaces):
 
 
 def figures(clone):
-    return sorted(path.stem for path in (clone.root / "workflow/scripts").glob("*.py"))
+    """Those of a study without students and proxies, such as the tiny one."""
+    names = [path.stem for path in (clone.root / "workflow/scripts").glob("*.py")]
+    others = ("distillation_", "teacher_", "proxy_")
+    return sorted(name for name in names if not name.startswith(others))
 
 
 def scores_of(clone, name):

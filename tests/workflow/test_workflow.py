@@ -108,7 +108,7 @@ def test_a_comment_or_docstring_makes_nothing_stale(clone):
 
 
 def test_an_edited_training_loop_makes_the_networks_stale_and_no_reference(clone):
-    clone.edit("src/memflow/training/sgd.py", "loss / batch, ", "loss / (batch + 0), ")
+    clone.edit("src/memflow/training/sgd.py", "/ batch, parameters)", "/ (batch + 0), parameters)")
     assert clone.planned() == {"train": 4, "count": 2, "score": 2, "classify": 1} | FIGURES
 
 
