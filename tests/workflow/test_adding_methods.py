@@ -164,7 +164,7 @@ def test_a_teacher_that_saw_what_its_student_holds_out_is_refused_by_name(clone)
     record = json.loads(path.read_text())
     record["masks"].reverse()
     path.write_text(json.dumps(record))
-    done = clone.snakemake(f"{RESULTS}/counts/digits-noisy/mlp-8/{DISTILLED}.npz", study="studies/methods.yaml")
+    done = clone.snakemake("--", f"{RESULTS}/counts/digits-noisy/mlp-8/{DISTILLED}.npz", study="studies/methods.yaml")
     assert done.returncode != 0
     said = " ".join((done.stdout + done.stderr).split())
     assert "block-1.weights.npz: the teacher of seed 4 was trained on another subset than its student" in said
