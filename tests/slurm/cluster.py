@@ -81,7 +81,8 @@ class Clone:
             *targets, "--profile", "slurm", "--configfile", STUDY,
             "--slurm-init-seconds-before-status-checks", "12", "--slurm-keep-successful-logs",
             "--retries", str(retries),
-            "--set-resources", *(f"train:{key}={value}" for key, value in resources.items()),
+            "--set-resources",
+            *(f"{rule}:{key}={value}" for rule in ("train", "train_teacher") for key, value in resources.items()),
         )  # fmt: skip
 
     def jobs(self, rule: str = "") -> list[Job]:
@@ -121,7 +122,7 @@ class Clone:
     def tables(self) -> dict[str, bytes]:
         """Bytes of counts, scores, trajectories, and of the numbers behind figures."""
         results = self.root / RESULTS
-        kinds = ("counts", "scores", "trajectories", "figures")
+        kinds = ("counts", "scores", "trajectories", "distillation", "figures")
         files = [file for kind in kinds for file in (results / kind).rglob("*")]
         tables = [file for file in files if file.suffix in (".npz", ".parquet", ".csv")]
         return {str(file.relative_to(results)): file.read_bytes() for file in tables}
