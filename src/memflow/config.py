@@ -240,10 +240,9 @@ class Study:
         """What determines what distillation changes along a family, besides the counts."""
         settings = {key: self.config[key] for key in ("tau", "fdr", "confidence", "memorised_at")}
         members, entry = self.families[family]["architectures"], self.config["distillation"][method]
-        students = self.students(dataset, method)
         parts = {key: entry[key] for key in ("teacher", "teacher_data", "targets")}
         parts |= {"study": self.name, "method": method, "architectures": members}
-        parts["students"] = [name for name in members if name in students]
+        parts["students"] = self.students_along(dataset, family, method)
         involved = dict.fromkeys([*members, *(self.teacher(student, method) for student in parts["students"])])
         parts["pretraining_overlap"] = {name: self.pretraining_overlap(dataset, name) for name in involved}
         return _with_code({"stage": "distillation", **parts, **settings})
@@ -252,10 +251,15 @@ class Study:
         """Family and method of all students on a dataset that are in a family."""
         return [
             (family, name)
-            for family, entry in self.families_on(dataset).items()
-            for name, method in self.methods.items()
-            if method.kind == "distilled" and set(self.students(dataset, name)) & set(entry["architectures"])
+            for family in self.families_on(dataset)
+            for name in self.config["distillation"]
+            if self.students_along(dataset, family, name)
         ]
+
+    def students_along(self, dataset: str, family: str, method: str) -> list[str]:
+        """Members of a family that learn with a method of distillation on a dataset, smallest first."""
+        students = self.students(dataset, method)
+        return [name for name in self.families[family]["architectures"] if name in students]
 
     @property
     def one_hot_methods(self) -> list[str]:
@@ -288,11 +292,10 @@ class Study:
             {
                 "family": self.families[family]["title"],
                 "method": method,
-                "students": [name for name in self.families[family]["architectures"] if name in students],
+                "students": self.students_along(dataset, family, method),
                 **{key: self.config["distillation"][method][key] for key in ("teacher", "teacher_data", "targets")},
             }
             for family, method in self.distilled_along(dataset)
-            for students in [self.students(dataset, method)]
         ]
         titles = [entry["family"] for entry in distillations]
         families = [family for family in self.families_on(dataset).values() if family["title"] in titles]

@@ -239,7 +239,7 @@ def run(
             teachers.check_merge(block, records[-1], path, of_block, dataset.fingerprint, masks)
         with np.load(path) as outcome:
             parts.append(count(outcome, masks, len(dataset.test), group_size, first_group=seeds.start // group_size))
-    conditions = _conditions(records, blocks, uniform=spec["require_uniform_device"])
+    made_under = conditions(records, blocks, uniform=spec["require_uniform_device"])
     accuracy = np.concatenate([part["accuracy"] for part in parts])
     write_npz(
         output,
@@ -258,7 +258,7 @@ def run(
         {**spec, "fingerprint": dataset.fingerprint},
         inputs={dataset_path: sha256(dataset_path), **inputs},
         started=started,
-        details={"runs_made_under": conditions},
+        details={"runs_made_under": made_under},
     )
 
 
@@ -349,7 +349,7 @@ def _by_group(values: np.ndarray, group_size: int) -> np.ndarray:
     return values.view(np.uint8).reshape(-1, group_size, values.shape[1]).sum(axis=1, dtype=dtype)
 
 
-def _conditions(records: list[dict[str, Any]], blocks: list[Path], uniform: bool) -> list[dict[str, Any]]:
+def conditions(records: list[dict[str, Any]], blocks: list[Path], uniform: bool) -> list[dict[str, Any]]:
     """The distinct bit conditions of the blocks; more than one is reported, and refused if the study says so."""
     distinct: list[dict[str, Any]] = []
     for record, path in zip(records, blocks, strict=True):

@@ -4,7 +4,6 @@ Most proxies come from runs on the whole training set. The C-score (Jiang et al.
 one ratio; C-scores at different ratios are different measures and stay apart, but in ``c_score_mean``.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ from memflow.scores import reliability, split_half
 from memflow.statistics import agreement, bimodality, mixture
 from memflow.statistics.agreement import Used
 from memflow.summary import populations
-
-log = logging.getLogger(__name__)
 
 ABSENT = "prediction_depth"  # of architectures that name no layers
 
@@ -119,6 +116,8 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     started = provenance.now()
     fingerprint, n_train = _identity(dataset_path)
     by_run, block_records = _read_blocks(spec, fingerprint, n_train, blocks)
+    uniform = spec["counts"][0]["require_uniform_device"]
+    made_under = counts.conditions(block_records, blocks, uniform)
     count_records = _check_counts(spec, fingerprint, counts_paths)
     merged = [counts.load(path) for path in counts_paths]
     measures = [
@@ -139,7 +138,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
             **{path: record["outputs"][path.name] for path, record in records.items()},
         },
         started=started,
-        details={"runs_made_under": _conditions(block_records)},
+        details={"runs_made_under": made_under},
     )
 
 
@@ -325,16 +324,6 @@ def _check_counts(spec: dict[str, Any], fingerprint: str, paths: list[Path]) -> 
 def _ratios(spec: dict[str, Any]) -> list[str]:
     """Ratios of the counts, first the study's own."""
     return [expected["runs"]["ratio"] for expected in spec["counts"]]
-
-
-def _conditions(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The distinct bit conditions of the blocks; more than one is reported."""
-    conditions = [record["bit_conditions"] for record in records]
-    distinct = [one for number, one in enumerate(conditions) if one not in conditions[:number]]
-    for other in distinct[1:]:
-        message = "; ".join(provenance.differences(other, distinct[0]))
-        log.warning("runs on the whole training set were made under different conditions: %s", message)
-    return distinct
 
 
 def _c_score(name: str, merged: list[Counts], shares_runs: bool) -> Measure:

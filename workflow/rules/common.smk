@@ -153,7 +153,7 @@ def one_hot_counts(wildcards):
 
 def distilled_counts(wildcards):
     """Counts of a family's architectures that learn with a method of distillation, smallest first."""
-    students = study.distillation_spec(wildcards.dataset, wildcards.family, wildcards.method)["students"]
+    students = study.students_along(wildcards.dataset, wildcards.family, wildcards.method)
     return collect(f"{RESULTS}/counts/{wildcards.dataset}/{{student}}/{wildcards.method}.npz", student=students)
 
 
