@@ -498,6 +498,13 @@ def test_counts_are_refused_where_one_ratio_has_none(study):
         study.run()
 
 
+def test_a_mixture_of_devices_is_refused_where_the_study_says_so(study, by_run):
+    study.write_block(1, by_run, conditions={"device": "cuda"})
+    first, *others = SPEC["counts"]
+    with pytest.raises(ProvenanceError, match=r"device is 'cuda', expected 'cpu'\. The study has require_uniform_device"):
+        study.run(counts=[first | {"require_uniform_device": True}, *others])
+
+
 def test_runs_made_under_different_conditions_are_reported(study, by_run, caplog):
     study.write_block(1, by_run, conditions={"device": "cuda"})
     with caplog.at_level(logging.WARNING):
