@@ -501,7 +501,9 @@ def test_counts_are_refused_where_one_ratio_has_none(study):
 def test_a_mixture_of_devices_is_refused_where_the_study_says_so(study, by_run):
     study.write_block(1, by_run, conditions={"device": "cuda"})
     first, *others = SPEC["counts"]
-    with pytest.raises(ProvenanceError, match=r"device is 'cuda', expected 'cpu'\. The study has require_uniform_device"):
+    with pytest.raises(
+        ProvenanceError, match=r"device is 'cuda', expected 'cpu'\. The study has require_uniform_device"
+    ):
         study.run(counts=[first | {"require_uniform_device": True}, *others])
 
 
