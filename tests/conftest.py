@@ -113,6 +113,7 @@ def _counts(acc_in: Any, acc_out: Any, groups: int = 10, ratio: tuple[int, int] 
         in_test=np.arange(n) % 7 == 3,
         label_noise=np.arange(n) % 5 == 4,
         input_noise=np.zeros(n, dtype=bool),
+        subpopulation=(np.arange(n) % 3).astype(np.int32),
     )
 
 

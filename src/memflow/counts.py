@@ -22,7 +22,15 @@ from memflow.training.outcomes import SHARED, block_masks, unpack
 log = logging.getLogger(__name__)
 
 HALVES = ("even", "odd")  # groups; what is selected on one half is measured on the other
-MARKS = ("duplicate_group", "near_duplicate_group", "conflicting_label", "in_test", "label_noise", "input_noise")
+MARKS = (
+    "duplicate_group",
+    "near_duplicate_group",
+    "conflicting_label",
+    "in_test",
+    "label_noise",
+    "input_noise",
+    "subpopulation",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Counts:
     index, label : int32[n]
     duplicate_group, near_duplicate_group : int32[n]
     conflicting_label, in_test, label_noise, input_noise : bool[n]
+    subpopulation : int32[n]
         See :class:`memflow.data.prepared.Dataset`.
     """
 
@@ -75,6 +84,7 @@ class Counts:
     in_test: np.ndarray
     label_noise: np.ndarray
     input_noise: np.ndarray
+    subpopulation: np.ndarray
 
     @property
     def n_groups(self) -> int:

@@ -86,8 +86,8 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         in- and out-of-sample), ``acc_in`` and ``acc_out`` (share of those that classified it correctly),
         ``memorisation``, ``se`` (binomial standard error), ``se_groups`` (delete-one-group jackknife standard error,
         which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
-        ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise`` and
-        ``input_noise`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of the study's runs, how
+        ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise``,
+        ``input_noise`` and ``subpopulation`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of the study's runs, how
         many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never
         trained on, has no score: null.
     """

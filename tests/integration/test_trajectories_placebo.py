@@ -60,7 +60,7 @@ def counts_of(images, seeds):
     nothing = np.zeros(len(labels), dtype=bool)
     identity = {"index": index, "label": labels, "label_noise": flipped, "input_noise": nothing}
     identity |= {"duplicate_group": index, "near_duplicate_group": index}
-    identity |= {"conflicting_label": nothing, "in_test": nothing}
+    identity |= {"conflicting_label": nothing, "in_test": nothing, "subpopulation": labels}
     counted = counts.count(pack(outcome, masks), masks, 1, subsets.group_size("balanced", RATIO), first_group=0)
     converged = np.ones(len(masks), dtype=bool)
     return Counts(**counted | {"parameters": 0}, **identity, converged=converged, group_size=10)

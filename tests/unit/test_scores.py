@@ -30,6 +30,7 @@ COLUMNS = [
     "in_test",
     "label_noise",
     "input_noise",
+    "subpopulation",
     "runs_not_converged",
 ]
 SPEC = {

@@ -14,7 +14,7 @@ from memflow.files import write_npz
 # fingerprint: a better search for duplicates makes no model stale (but those of `subset_unit: group`).
 NOISE = ("label_noise", "input_noise", "original_label")
 DUPLICATES = ("duplicate_group", "near_duplicate_group", "conflicting_label", "in_test")
-FLAGS = NOISE + DUPLICATES
+FLAGS = (*NOISE, *DUPLICATES, "subpopulation")
 CHUNK = 4096  # images whose pixels are counted at once
 
 
@@ -65,6 +65,9 @@ class Dataset:
         True where an exact or near duplicate in training had another label, before any label noise.
     in_test : bool[n_train]
         True where the test split has an exact or near duplicate.
+    subpopulation : int32[n_train]
+        Number of the known part of its class that the image is from, such as a fine class under a coarse label; the
+        label before any changes where no parts are known.
     fingerprint : str
         SHA-256 over splits and the number of classes, all that a model sees; computed, never trusted.
     """
@@ -79,6 +82,7 @@ class Dataset:
     near_duplicate_group: np.ndarray
     conflicting_label: np.ndarray
     in_test: np.ndarray
+    subpopulation: np.ndarray
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +98,8 @@ class Dataset:
             **dict.fromkeys(("duplicate_group", "near_duplicate_group"), alone),
             "original_label": train.labels,
         }
-        return cls(train, test, class_names, **{**defaults, **flags})
+        flags = {**defaults, **flags}
+        return cls(train, test, class_names, **{"subpopulation": flags["original_label"], **flags})
 
     @property
     def n_classes(self) -> int:

@@ -52,7 +52,28 @@ def bootstrap(groups: int, statistic: Statistic, confidence: float, strata: int 
 
 
 def jackknife(groups: int, statistic: Statistic, confidence: float) -> np.ndarray:
-    """Delete-one-group jackknife: estimate ± t × standard error, with groups − 1 degrees of freedom.
+    """Delete-one-group jackknife: estimate ± t × standard error.
+
+    Parameters
+    ----------
+    groups : int
+        Number of groups, at least 2.
+    statistic : callable
+        As in :func:`jackknife_errors`.
+    confidence : float
+
+    Returns
+    -------
+    float64[3, S]
+        Estimate, lower and upper limit.
+    """
+    value, error = jackknife_errors(groups, statistic)
+    margin = stdtrit(degrees(groups), (1 + confidence) / 2) * error
+    return np.stack([value, value - margin, value + margin])
+
+
+def jackknife_errors(groups: int, statistic: Statistic) -> np.ndarray:
+    """Estimate and delete-one-group jackknife standard error.
 
     More than 20 groups are left out in 20 sets of neighbours, since the statistics are costly and 19 degrees of freedom
     are enough: t is then 2.09 instead of 1.96 at a confidence of 0.95.
@@ -63,16 +84,19 @@ def jackknife(groups: int, statistic: Statistic, confidence: float) -> np.ndarra
         Number of groups, at least 2.
     statistic : callable
         Takes int64[groups], 1 for each group that counts and 0 for one that does not; returns float64[S].
-    confidence : float
 
     Returns
     -------
-    float64[3, S]
-        Estimate, lower and upper limit.
+    float64[2, S]
+        Estimate and standard error.
     """
-    sets = min(groups, JACKKNIFE_SETS)
+    sets = degrees(groups) + 1
     set_of_group = np.arange(groups) * sets // groups
     value = statistic(np.ones(groups, dtype=np.int64))
     left_out = np.stack([statistic((set_of_group != one).astype(np.int64)) for one in range(sets)])
-    margin = stdtrit(sets - 1, (1 + confidence) / 2) * np.sqrt((sets - 1) * left_out.var(axis=0))
-    return np.stack([value, value - margin, value + margin])
+    return np.stack([value, np.sqrt((sets - 1) * left_out.var(axis=0))])
+
+
+def degrees(groups: int) -> int:
+    """Degrees of freedom of a jackknife standard error."""
+    return min(groups, JACKKNIFE_SETS) - 1
