@@ -15,7 +15,7 @@ from memflow.counts import HALVES, MARKS, Counts
 from memflow.files import write_csv, write_parquet
 from memflow.statistics.proportions import newcombe
 from memflow.summary import histogram as distribution
-from memflow.summary import summarise
+from memflow.summary import summarise, thresholds
 
 MARKS_OF_RUNS = ("pretraining_overlap", "teacher_data")  # what may have told a network labels that it must not know
 CHUNK = 4096  # examples at a time, which bounds the memory of the group-wise errors
@@ -32,7 +32,8 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
     output : Path
         ``<method>.parquet``, with the columns of :func:`score_table`. Beside it are written ``<method>.epochs.parquet``
         (:func:`epoch_table`), ``<method>.halves.parquet`` (:func:`halves_table`), ``<method>.summary.csv``
-        (:func:`memflow.summary.summarise`) and ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`).
+        (:func:`memflow.summary.summarise`), ``<method>.histogram.csv`` (:func:`memflow.summary.histogram`) and
+        ``<method>.thresholds.csv`` (:func:`memflow.summary.thresholds`).
     """
     started = provenance.now()
     record = provenance.read(counts_path)
@@ -50,9 +51,9 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
         "undefined": int(table["memorisation"].isna().sum()),
         **reliability(merged),
     }
-    epochs, halves, summary, histogram = (
+    epochs, halves, summary, histogram, counted = (
         output.with_suffix(suffix)
-        for suffix in (".epochs.parquet", ".halves.parquet", ".summary.csv", ".histogram.csv")
+        for suffix in (".epochs.parquet", ".halves.parquet", ".summary.csv", ".histogram.csv", ".thresholds.csv")
     )
     write_parquet(output, table, metadata)
     write_parquet(halves, halves_table(merged, spec["confidence"]), metadata)
@@ -67,8 +68,9 @@ def run(spec: dict[str, Any], counts_path: Path, output: Path) -> None:
     statistics = summarise(merged, confidence=spec["confidence"], memorised_at=spec["memorised_at"])
     write_csv(summary, statistics.assign(**runs))
     write_csv(histogram, distribution(merged).assign(**runs))
+    write_csv(counted, thresholds(merged, spec["confidence"]).assign(**runs))
     provenance.write(
-        [output, epochs, halves, summary, histogram],
+        [output, epochs, halves, summary, histogram, counted],
         {**spec, "counts": merged_from},
         inputs={counts_path: record["outputs"][counts_path.name]},
         started=started,
@@ -87,8 +89,8 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         ``memorisation``, ``se`` (binomial standard error), ``se_groups`` (delete-one-group jackknife standard error,
         which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
         ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise``,
-        ``input_noise`` and ``subpopulation`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of the study's runs, how
-        many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never
+        ``input_noise`` and ``subpopulation`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of
+        the study's runs, how many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never
         trained on, has no score: null.
     """
     table = _scored(*merged.totals(), confidence)

@@ -12,6 +12,7 @@ from memflow.statistics.resampling import Statistic, bootstrap, jackknife
 BINS = np.round(np.linspace(-0.1, 1.0, 23), 9)  # edges; a score below the first counts in the first bin
 MEANS = ("memorisation", "acc_in", "acc_out")
 THRESHOLDED = ("memorised", *bimodality.NAMES)
+THRESHOLDS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # 0.25: what Feldman & Zhang (2020) call memorised
 
 
 def summarise(counts: Counts, *, confidence: float, memorised_at: float) -> pd.DataFrame:
@@ -48,6 +49,35 @@ def summarise(counts: Counts, *, confidence: float, memorised_at: float) -> pd.D
             limits = [np.full((3, len(names)), np.nan)]
         rows += _rows(examples, names, np.concatenate(limits, axis=1), int(where.sum()))
     return pd.DataFrame(rows)
+
+
+def thresholds(counts: Counts, confidence: float) -> pd.DataFrame:
+    """Number of examples that would count as memorised at each of several thresholds.
+
+    Parameters
+    ----------
+    counts : Counts
+    confidence : float
+
+    Returns
+    -------
+    DataFrame
+        Per group of examples (``examples``: see :func:`populations`) and ``threshold`` (:data:`THRESHOLDS`): ``value``
+        (examples with a score of at least that), ``low``, ``high`` (jackknife over groups) and ``n_examples``.
+    """
+    parts = populations(counts)
+
+    def statistic(used: np.ndarray) -> np.ndarray:
+        scores = counts.only(used > 0).scores()
+        reached = np.stack([scores >= threshold - 1e-9 for threshold in THRESHOLDS])
+        return np.ravel([reached[:, where].sum(axis=1) for where in parts.values()])
+
+    keys = [(name, threshold) for name in parts for threshold in THRESHOLDS]
+    table = pd.DataFrame(keys, columns=["examples", "threshold"])
+    table["n_examples"] = np.repeat([where.sum() for where in parts.values()], len(THRESHOLDS))
+    limits = pd.DataFrame(jackknife(counts.n_groups, statistic, confidence).T, columns=["value", "low", "high"])
+    limits = limits[table["n_examples"] > 0].reindex(table.index)
+    return pd.concat([table[["examples", "threshold"]], limits, table["n_examples"]], axis=1)
 
 
 def histogram(counts: Counts) -> pd.DataFrame:

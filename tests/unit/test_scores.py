@@ -258,6 +258,15 @@ def test_tables_come_back_from_parquet_as_they_were_written(merged, tmp_path):
     pd.testing.assert_frame_equal(halves, scores.halves_table(merged, 0.95))
 
 
+def test_the_counts_above_thresholds_say_what_they_are_of(merged, tmp_path):
+    output = scored(merged, tmp_path)
+    counted, summary = (pd.read_csv(output.with_suffix(f".{name}.csv")) for name in ("thresholds", "summary"))
+    constant = ["parameters", "runs", "runs_not_converged", "examples_without_score", "pretraining_overlap"]
+    assert counted.columns.tolist() == ["examples", "threshold", "value", "low", "high", "n_examples", *constant]
+    for name in constant:
+        assert set(counted[name]) == set(summary[name])
+
+
 def test_an_undefined_score_is_a_counted_null_in_the_file_and_never_a_zero(few_runs, tmp_path):
     output = scored(few_runs, tmp_path)
     table = pq.read_table(output)
@@ -288,7 +297,14 @@ def test_the_file_and_its_sidecar_say_what_the_scores_are(merged, tmp_path):
     }
     assert metadata == expected
     assert json.loads(pq.read_schema(output.with_suffix(".epochs.parquet")).metadata[b"memflow"]) == expected
-    for suffix in (".parquet", ".epochs.parquet", ".halves.parquet", ".summary.csv", ".histogram.csv"):
+    for suffix in (
+        ".parquet",
+        ".epochs.parquet",
+        ".halves.parquet",
+        ".summary.csv",
+        ".histogram.csv",
+        ".thresholds.csv",
+    ):
         record = provenance.read(output.with_suffix(suffix))
         assert record["summary"] == expected
         assert record["definition"]["counts"] == provenance.read(tmp_path / "counts.npz")["definition"]
@@ -300,7 +316,7 @@ def test_the_same_counts_give_the_same_bytes(merged, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         scored(merged, tmp_path / name)
-    for suffix in ("parquet", "epochs.parquet", "halves.parquet", "summary.csv", "histogram.csv"):
+    for suffix in ("parquet", "epochs.parquet", "halves.parquet", "summary.csv", "histogram.csv", "thresholds.csv"):
         one, other = (tmp_path / name / f"one-hot.{suffix}" for name in ("a", "b"))
         assert one.read_bytes() == other.read_bytes()
 

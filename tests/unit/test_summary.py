@@ -6,7 +6,7 @@ from scipy.stats import t
 
 from memflow.scores import score_table
 from memflow.statistics.bimodality import describe
-from memflow.summary import BINS, MEANS, THRESHOLDED, histogram, populations, summarise
+from memflow.summary import BINS, MEANS, THRESHOLDED, THRESHOLDS, histogram, populations, summarise, thresholds
 
 MEMORISED_AT = 0.25
 
@@ -83,6 +83,32 @@ def test_the_interval_of_a_count_is_the_jackknife_over_groups(summary, counts):
     row = summary.loc[("all", "memorised")]
     assert row["high"] - row["value"] == pytest.approx(margin)
     assert row["value"] - row["low"] == pytest.approx(margin)
+
+
+def test_counts_above_thresholds_are_those_of_the_score_table(counts):
+    table = score_table(counts, 0.95)
+    found = thresholds(counts, 0.95).set_index(["examples", "threshold"])
+    assert found.index.tolist() == [(e, t) for e in ("all", "clean label", "flipped label") for t in THRESHOLDS]
+    parts = {"all": table, "clean label": table[~table["label_noise"]], "flipped label": table[table["label_noise"]]}
+    for examples, part in parts.items():
+        expected = [(part["memorisation"] >= threshold - 1e-9).sum() for threshold in THRESHOLDS]
+        assert found.loc[examples, "value"].tolist() == expected
+        assert set(found.loc[examples, "n_examples"]) == {len(part)}
+
+
+def test_a_count_above_the_studys_threshold_has_the_interval_of_the_summary(summary, counts):
+    found = thresholds(counts, 0.95).query("threshold == 0.25").set_index("examples")
+    for examples in ("all", "clean label", "flipped label"):
+        limits = summary.loc[(examples, "memorised"), ["value", "low", "high"]]
+        assert np.allclose(found.loc[examples, ["value", "low", "high"]], limits)
+
+
+def test_a_population_without_any_score_has_no_count_above_a_threshold(counts):
+    n_out, correct_out = counts.n_out.copy(), counts.correct_out.copy()
+    n_out[:, counts.label_noise] = correct_out[:, counts.label_noise] = 0
+    found = thresholds(replace(counts, n_out=n_out, correct_out=correct_out), 0.95).set_index("examples")
+    assert found.loc["flipped label", ["value", "low", "high"]].isna().all(axis=None)
+    assert found.loc["all", "value"].notna().all()
 
 
 def test_the_correction_recovers_the_planted_tails(simulate):
