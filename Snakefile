@@ -16,6 +16,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/trajectories.smk"
 include: "workflow/rules/distillation.smk"
 include: "workflow/rules/proxies.smk"
+include: "workflow/rules/removal.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -37,4 +38,5 @@ rule all:
         trajectories=all_trajectories(),
         distillation=all_distillation(),
         proxies=all_proxies(),
+        removal=all_removal(),
         report=f"{RESULTS}/report/report.html",

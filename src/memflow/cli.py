@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from memflow import config, log
+from memflow.methods import ARMS
 
 DESCRIPTION = """\
 memflow measures which training examples an image classifier memorises.
@@ -106,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         "--teachers", type=Path, nargs="*", default=[], help="weights of the networks that students learn from (.npz)"
     )
     verb.add_argument(
+        "--removed", type=Path, nargs="*", default=[], help="which examples are left out (.npz), of runs without some"
+    )
+    verb.add_argument(
         "--keep-weights", type=_epochs, default=[], metavar="EPOCHS",
         help="epochs, such as 50,100, after which weights are kept, in <output>.weights.npz; or none",
     )  # fmt: skip
@@ -143,6 +147,23 @@ def _parser() -> argparse.ArgumentParser:
         "--counts", type=Path, nargs="+", required=True, help="one-hot counts, at the study's ratio first"
     )
     verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "select", _select, "choose the memorised examples that further runs leave out")
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--counts", type=Path, required=True, help="one-hot counts file")
+    verb.add_argument("--output", type=Path, required=True, help="selection to write (.npz)")
+
+    verb = _rule_verb(
+        verbs, "removal", _removal, "compare the test accuracy without memorised and without other examples"
+    )
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--hazards", type=Path, required=True, help="its table of duplicates")
+    verb.add_argument("--removed", type=Path, required=True, help="which examples were left out (.npz)")
+    for arm in ARMS:
+        verb.add_argument(
+            f"--{arm}", type=Path, nargs="+", required=True, help="blocks of the arm, in the order of seeds"
+        )
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
 
     verb = _rule_verb(verbs, "report", _report, "write the report of a finished study, one HTML file")
     verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
@@ -235,6 +256,7 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.output,
         arguments.checkpoint_minutes,
         teachers=arguments.teachers,
+        removed=arguments.removed[0] if arguments.removed else None,
         keep=arguments.keep_weights,
     )
 
@@ -278,6 +300,21 @@ def _proxies(arguments: argparse.Namespace) -> None:
 
     config.check_code(arguments.spec)
     proxies.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.counts, arguments.output)
+
+
+def _select(arguments: argparse.Namespace) -> None:
+    from memflow import removal
+
+    config.check_code(arguments.spec)
+    removal.select(arguments.spec, arguments.dataset, arguments.counts, arguments.output)
+
+
+def _removal(arguments: argparse.Namespace) -> None:
+    from memflow import removal
+
+    config.check_code(arguments.spec)
+    blocks = {arm: getattr(arguments, arm) for arm in ARMS}
+    removal.run(arguments.spec, arguments.dataset, arguments.hazards, arguments.removed, blocks, arguments.output)
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 from memflow import methods, registry
 from memflow.digest import digest
-from memflow.methods import FULL_DATA, ONE_HOT, SELF, Method
+from memflow.methods import ARMS, FULL_DATA, ONE_HOT, SELF, Method, removal_method
 from memflow.validation import ConfigError, is_users_own, validate
 
 STAGES = {
@@ -28,6 +28,7 @@ STAGES = {
     "trajectories": ["memflow.trajectories"],
     "distillation": ["memflow.distillation"],
     "proxies": ["memflow.proxies"],
+    "removal": ["memflow.removal"],
     "figures": [],
     "report": ["memflow.report"],
 }
@@ -35,6 +36,7 @@ STAGES = {
 NOT_OF_IMAGES = {"root", "download", "train", "test", "file", "near_duplicates"}
 NOT_OF_IMAGES |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
 NOT_OF_RUNS = ("datasets", "pretraining_overlap")  # keys of an architecture that its runs do not depend on
+SELECTS = ("runs", "seeds", "memorised_at")  # of the spec of a selection, what decides which examples are selected
 Spec = dict[str, Any]
 
 
@@ -69,7 +71,7 @@ class Study:
     @cached_property
     def scored(self) -> list[tuple[str, str, str]]:
         """Dataset, architecture and method of all runs on subsets, which have scores."""
-        return [run for run in self.runs if run[2] != FULL_DATA]
+        return [run for run in self.runs if self.methods[run[2]].is_scored]
 
     def methods_of(self, dataset: str, architecture: str) -> list[str]:
         """Methods that an architecture is trained with on a dataset; students only where their teacher is trained."""
@@ -151,6 +153,10 @@ class Study:
             block_size, epochs = of_method.block_size, spec["recipe"]["epochs"]
             spec["recipe"] |= {"evaluate_every": epochs, "fuse": math.gcd(spec["recipe"]["fuse"], block_size)}
             spec |= {"learner": registry.TRACKED, "design": "whole", "early": self.config["proxies"]["early"]}
+        if of_method.kind == "removal":
+            spec |= self._removal(dataset, architecture, method)
+            epochs = spec["recipe"]["epochs"]
+            spec["recipe"] |= {"evaluate_every": epochs, "fuse": math.gcd(spec["recipe"]["fuse"], of_method.block_size)}
         if of_method.kind == "distilled":
             spec |= {"learner": registry.DISTILLED, **self._teaching(dataset, architecture, method)}
         if self.config["subset_unit"] == "group":  # what is a copy decides what enters a subset together
@@ -168,6 +174,46 @@ class Study:
             "distillation": {**parts, "teacher_epoch": self._teacher_epoch(teacher, method)},
             "teacher": self.runs_spec(dataset, teacher, of_teacher),
         }
+
+    def _removal(self, dataset: str, architecture: str, method: str) -> Spec:
+        """What determines which examples are left out."""
+        arm = next(arm for arm in ARMS if removal_method(arm) == method)
+        if arm == "none":
+            return {"design": "whole"}
+        selection = {key: value for key, value in self.selection_spec(dataset, architecture).items() if key in SELECTS}
+        return {"design": f"without {arm}", "removal": {"arm": arm, "selection": selection}}
+
+    def selection_spec(self, dataset: str, architecture: str) -> Spec:
+        """What determines which examples are removed as memorised, besides the counts."""
+        return _with_code(
+            {
+                "stage": "removal",
+                "runs": self.runs_spec(dataset, architecture, ONE_HOT),
+                "seeds": self.methods[ONE_HOT].seeds,
+                "memorised_at": self.config["memorised_at"],
+            }
+        )
+
+    def removal_spec(self, dataset: str, architecture: str) -> Spec:
+        """What determines the comparison of the runs without memorised examples, besides their selection."""
+        recipe, method = self.config["recipes"][self.architectures[architecture]["recipe"]], removal_method("none")
+        return _with_code(
+            {
+                "stage": "removal",
+                "study": self.name,
+                "runs": {arm: self.runs_spec(dataset, architecture, removal_method(arm)) for arm in ARMS},
+                "n_runs": self.methods[method].seeds,
+                "block_size": self.methods[method].block_size,
+                "target_accuracy": recipe["target_accuracy"],
+                "pretraining_overlap": self.pretraining_overlap(dataset, architecture),
+                "confidence": self.config["confidence"],
+            }
+        )
+
+    def removal_on(self, dataset: str) -> list[str]:
+        """Architectures that are trained without memorised examples of a dataset."""
+        trained, method = self.architectures_on(dataset), self.methods.get(removal_method("memorised"))
+        return [name for name in trained if method and name in method.architectures]
 
     def local_files(self, dataset: str) -> list[str]:
         """Files of the user's own that a dataset is made from, if they are there; folders of images are not watched."""
@@ -444,6 +490,8 @@ def code_digest(spec: Spec) -> str:
     named = [spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec]
     if spec["stage"] == "runs" and "teacher" in spec:
         named += [spec["teacher"]["network"], registry.TEACHERS]
+    if "removal" in spec:
+        named.append(registry.REMOVED)
     return digest(*named, *STAGES[spec["stage"]])
 
 

@@ -22,6 +22,7 @@ TABLE = Path("profiles/costs.csv")
 FREE = (
     "code",
     "method",
+    "removal",
     "design",
     "subset_unit",
     "near_duplicates",

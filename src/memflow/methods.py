@@ -1,4 +1,4 @@
-"""Methods of a study: one-hot, distilled students, runs on the whole training set, and one-hot runs at other ratios.
+"""Methods of a study: one-hot, distilled students, runs on the whole training set or without some of it, other ratios.
 
 Read inside every cluster job, hence quick: nothing here imports numpy or torch.
 """
@@ -13,6 +13,7 @@ from memflow.validation import ConfigError, closest
 
 ONE_HOT, FULL_DATA, SELF = "one-hot", "full-data", "self"
 DISTILLED_FROM = "distilled-from-"
+ARMS = ("none", "memorised", "random")  # what is removed from the training set
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Method:
     ----------
     name : str
     kind : str
-        ``one-hot``, ``distilled``, ``full-data`` or ``ratio``.
+        ``one-hot``, ``distilled``, ``full-data``, ``ratio`` or ``removal``.
     seeds, block_size : int
         Runs per dataset and architecture, and how many of them one job trains.
     ratio : str
@@ -38,6 +39,11 @@ class Method:
     block_size: int
     ratio: str
     architectures: tuple[str, ...]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether its runs are on random subsets, and so give scores."""
+        return self.kind in (ONE_HOT, "distilled", "ratio")
 
     @property
     def blocks(self) -> range:
@@ -69,12 +75,27 @@ def of(config: dict[str, Any]) -> dict[str, Method]:
         methods.append(Method(FULL_DATA, FULL_DATA, proxies["runs"], proxies["block_size"], "1", tracked))
         for other in proxies["ratios"]:
             methods.append(Method(ratio_method(other), "ratio", seeds, block_size, other, tracked))
+    if removal := config.get("removal"):
+        runs, trained = removal["runs"], tuple(removal_architectures(config))
+        methods += [Method(removal_method(arm), "removal", runs, removal["block_size"], "1", trained) for arm in ARMS]
     return {method.name: method for method in methods}
 
 
 def ratio_method(ratio: str) -> str:
     """Name of the method that trains at a further ratio: ``ratio-1-2``."""
     return f"ratio-{ratio.replace('/', '-')}"
+
+
+def removal_method(arm: str) -> str:
+    """Name of the method that trains on the whole training set without some examples: ``removal-memorised``."""
+    return f"removal-{arm}"
+
+
+def removal_architectures(config: dict[str, Any]) -> list[str]:
+    """Architectures that are trained without memorised examples, in the order of the config."""
+    largest = {family["architectures"][-1] for family in config["families"].values()}
+    chosen = set(config["removal"].get("architectures") or largest or networks(config)[-1:])
+    return [architecture for architecture in config["architectures"] if architecture in chosen]
 
 
 def students(config: dict[str, Any], name: str) -> list[str]:
@@ -107,11 +128,13 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
         yield from _distillation_problems(f"distillation.{name}", name, config)
     if "proxies" in config:
         yield from _proxies_problems(config["proxies"], config)
+    if "removal" in config:
+        yield from _whole_set_problems("removal", config["removal"], config)
 
 
 def _distillation_problems(key: str, name: str, config: dict[str, Any]) -> Iterator[str]:
     entry, known = config["distillation"][name], networks(config)
-    if name in (ONE_HOT, FULL_DATA) or name.startswith("ratio-"):
+    if name in (ONE_HOT, FULL_DATA) or name.startswith(("ratio-", "removal-")):
         yield f"{key}: the name {name!r} is taken; choose another, such as {DISTILLED_FROM}{entry['teacher']}"
     if name.startswith(DISTILLED_FROM) and (name, "subset", "teacher") != (
         DISTILLED_FROM + entry["teacher"],
@@ -154,15 +177,19 @@ def _datasets(config: dict[str, Any], architecture: str) -> set[str]:
     return set(config["architectures"][architecture].get("datasets", config["datasets"]))
 
 
-def _proxies_problems(entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+def _whole_set_problems(key: str, entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
     known = networks(config)
     if not known:
-        yield "proxies: the study has no network to train on the whole training set; remove the key, or add one"
+        yield f"{key}: the study has no network to train on the whole training set; remove the key, or add one"
     for name in entry.get("architectures", []):
         if name not in known:
-            yield f"proxies.architectures names {name!r}{closest(name, known)}"
+            yield f"{key}.architectures names {name!r}{closest(name, known)}"
     if entry["runs"] % entry["block_size"]:
-        yield f"proxies.runs is {entry['runs']}; it must be a multiple of proxies.block_size ({entry['block_size']})"
+        yield f"{key}.runs is {entry['runs']}; it must be a multiple of {key}.block_size ({entry['block_size']})"
+
+
+def _proxies_problems(entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    yield from _whole_set_problems("proxies", entry, config)
     for ratio in entry["ratios"]:
         group = Fraction(ratio).denominator if config["design"] == "balanced" else 1
         if ratio == config["ratio"]:

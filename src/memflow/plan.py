@@ -195,8 +195,8 @@ def _disk(method: Method, spec: dict[str, Any], n_train: int, n_test: int) -> in
     """Bytes of the blocks, counts and scores of one dataset, architecture and method."""
     epochs, runs = workload.evaluations(spec["recipe"]), method.seeds
     block = disk.block_bytes(method.block_size, epochs, n_train, n_test, network="network" in spec)
-    if method.kind == FULL_DATA:
-        return len(method.blocks) * block + disk.proxies_bytes(runs, n_train)
+    if not method.is_scored:
+        return len(method.blocks) * block + (disk.proxies_bytes(runs, n_train) if method.kind == FULL_DATA else 0)
     group_size = subsets.group_size(spec["design"], Fraction(spec["ratio"]))
     counts = disk.counts_bytes(runs, group_size, epochs, n_train, n_test)
     return len(method.blocks) * block + counts + disk.scores_bytes(epochs, n_train)
@@ -257,7 +257,7 @@ def _total(name: str, mark: str, parts: list[Part]) -> list[list[str]]:
 def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> list[str]:
     """What the table's times are, what it does not know, and what is not in it."""
     trained, left = sum(part.jobs for part in parts), sum(part.jobs - part.done for part in parts)
-    merged, files = sum(part.method != FULL_DATA for part in parts), size(data_bytes)
+    merged, files = sum(study.methods[part.method].is_scored for part in parts), size(data_bytes)
     weights = sum(part.weights for part in parts)
     distilled = sum(len(study.distilled_along(dataset)) for dataset in study.datasets)
     tracked = sum(len(study.tracked(dataset)) for dataset in study.datasets)

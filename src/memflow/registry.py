@@ -40,6 +40,7 @@ SGD = "memflow.training.sgd:learn"
 DISTILLED = "memflow.training.distillation:learn"
 TEACHERS = "memflow.teachers:load"
 TRACKED = "memflow.training.tracking:learn"
+REMOVED = "memflow.removed:masks"
 
 
 def find_users_modules() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import memflow
 from memflow import costs
 from memflow.config import ConfigError, Study, as_text
-from memflow.methods import FULL_DATA, ONE_HOT, SELF
+from memflow.methods import ARMS, FULL_DATA, ONE_HOT, SELF, removal_method
 
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
     sys.exit(
@@ -29,7 +29,7 @@ OF_PROXIES = ["proxy_agreement", "proxy_bimodality", "proxy_trajectories", "prox
 
 TRAIN = (
     "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --teachers {input.teachers:q}"
-    " --output {output.block:q} --log {log:q} --checkpoint-minutes {resources.checkpoint_minutes}"
+    " --removed {input.removed:q} --output {output.block:q} --log {log:q} --checkpoint-minutes {resources.checkpoint_minutes}"
     " --keep-weights {resources.keep_weights}"
 )
 
@@ -89,6 +89,13 @@ def teachers(wildcards):
 
 def teachers_sidecars(wildcards):
     return of_teachers(wildcards, study.methods[wildcards.method].blocks, "weights.npz.prov.json")
+
+
+def removed(wildcards):
+    """Which examples the runs without some leave out; nothing for other methods."""
+    if wildcards.method not in (removal_method("memorised"), removal_method("random")):
+        return []
+    return [ancient(f"{RESULTS}/removal/{wildcards.dataset}/{wildcards.architecture}.removed.npz")]
 
 
 def keep_weights(wildcards):
@@ -179,6 +186,25 @@ def counts_at_all_ratios(wildcards):
     """One-hot counts at the study's ratio, then at the further ones."""
     path = f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{{method}}.npz"
     return collect(path, method=study.one_hot_methods, **wildcards)
+
+
+def selection_spec(wildcards):
+    return as_text(study.selection_spec(wildcards.dataset, wildcards.architecture))
+
+
+def removal_spec(wildcards):
+    return as_text(study.removal_spec(wildcards.dataset, wildcards.architecture))
+
+
+def arm(name, kind="npz"):
+    """Files of one kind of the blocks of runs without some examples."""
+    method = removal_method(name)
+    path = f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{method}/block-{{block}}.{kind}"
+    return lambda wildcards: collect(path, block=study.methods[method].blocks, **wildcards)
+
+
+def all_arms(kind):
+    return lambda wildcards: [path for name in ARMS for path in arm(name, kind)(wildcards)]
 
 
 def sidecars_of(files):
@@ -285,6 +311,12 @@ def all_distillation():
 def all_proxies():
     return [
         f"{RESULTS}/proxies/{dataset}/{name}.parquet" for dataset in study.datasets for name in study.tracked(dataset)
+    ]
+
+
+def all_removal():
+    return [
+        f"{RESULTS}/removal/{dataset}/{name}.csv" for dataset in study.datasets for name in study.removal_on(dataset)
     ]
 
 

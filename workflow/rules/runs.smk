@@ -6,6 +6,7 @@ rule train:
     input:
         dataset=ancient(f"{RESULTS}/data/{{dataset}}.npz"),
         teachers=teachers,
+        removed=removed,
     output:
         **with_sidecars(block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz"),
     log:

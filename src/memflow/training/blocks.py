@@ -37,6 +37,7 @@ def run(
     checkpoint_minutes: float = 10,
     *,
     teachers: Sequence[Path] = (),
+    removed: Path | None = None,
     keep: Sequence[int] = (),
 ) -> None:
     """Train a block.
@@ -56,12 +57,14 @@ def run(
         A unit that takes longer keeps what it has reached after every so many minutes.
     teachers : sequence of Path
         Weights of the teachers, where the spec is of distilled students.
+    removed : Path, optional
+        Which examples are left out, where the spec is of runs without some (:mod:`memflow.removed`).
     keep : sequence of int
         Epochs after which the networks' weights are kept, in ``block-<index>.weights.npz`` beside the output: arrays
         [runs, ...], named by :func:`memflow.training.weights.named`.
     """
     with gpus.one():
-        _train_block(spec, dataset_path, output, 60 * checkpoint_minutes, list(teachers), list(keep))
+        _train_block(spec, dataset_path, output, 60 * checkpoint_minutes, list(teachers), removed, list(keep))
 
 
 def _train_block(
@@ -70,16 +73,21 @@ def _train_block(
     output: Path,
     checkpoint_seconds: float,
     teachers: list[Path],
+    removed: Path | None,
     keep: list[int],
 ) -> None:
     torch.set_num_threads(1)  # bits differ between one thread and two; workers run side by side instead
     started = provenance.now()
     dataset = prepared.load(dataset_path)
     definition = {**spec, "fingerprint": dataset.fingerprint}
-    seeds, masks = range(*spec["seeds"]), block_masks(spec, dataset, range(*spec["seeds"]))
+    seeds = range(*spec["seeds"])
+    if "removal" in spec:  # resolved, so that the code is in the digest of such runs only
+        masks = registry.resolve(registry.REMOVED)(spec, dataset, removed, seeds)
+    else:
+        masks = block_masks(spec, dataset, seeds)
     hashes = [subsets.mask_hash(mask) for mask in masks]
     conditions = _conditions(spec)
-    inputs = {path: sha256(path) for path in (dataset_path, *teachers)}
+    inputs = {path: sha256(path) for path in (dataset_path, *teachers, *([removed] if removed else []))}
     made_from = {**definition, **conditions, "masks": hashes, "teachers": [inputs[path] for path in teachers]}
     identity = hashlib.sha256(as_text({**made_from, "keep": keep}).encode()).hexdigest()[:16]
     partial = output.with_name(f"{output.name}.partial") / identity
