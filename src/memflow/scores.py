@@ -90,8 +90,8 @@ def score_table(merged: Counts, confidence: float) -> pd.DataFrame:
         which knows that the runs of a balanced group are dependent), ``ci_low`` and ``ci_high`` (Newcombe's interval),
         ``duplicate_group``, ``near_duplicate_group``, ``conflicting_label``, ``in_test``, ``label_noise``,
         ``input_noise`` and ``subpopulation`` (see :class:`memflow.data.prepared.Dataset`), ``runs_not_converged`` (of
-        the study's runs, how many missed the recipe's in-sample target; none is dropped). An example that was never held out, or never
-        trained on, has no score: null.
+        the study's runs, how many missed the recipe's in-sample target; none is dropped). An example that was never
+        held out, or never trained on, has no score: null.
     """
     table = _scored(*merged.totals(), confidence)
     table.insert(table.columns.tolist().index("ci_low"), "se_groups", _group_errors(merged))
