@@ -125,8 +125,10 @@ def test_cifar100_has_fine_and_coarse_labels(official):
     root = official(CIFAR100, contents100())
     fine = cifar.load_cifar100(root=str(root))
     check_against_torchvision(fine, CIFAR100, root)
-    train, test, names = cifar.load_cifar100(root=str(root), labels="coarse")
+    train, test, names, fine_labels = cifar.load_cifar100(root=str(root), labels="coarse")
     assert names == COARSE
+    assert np.array_equal(fine_labels, fine[0].labels)
+    assert fine_labels.dtype == np.int32
     assert (train.labels.tolist(), test.labels.tolist()) == ([0, 1, 2, 0], [1, 2, 0, 1])
     assert np.array_equal(train.images, fine[0].images)
     assert train.labels.dtype == np.int32
@@ -202,6 +204,13 @@ def test_a_label_out_of_range_is_refused(official):
         DatasetError, match="CIFAR-10 train: 1 of 20 labels are outside 0 to 9, the first is 10 at position 17"
     ):
         cifar.load_cifar10(root=str(official(CIFAR10, contents)))
+
+
+def test_a_fine_label_out_of_range_is_refused_under_coarse_ones(official):
+    contents = contents100()
+    contents["train"]["fine_labels"][2] = 5
+    with pytest.raises(DatasetError, match="CIFAR-100 train, fine: 1 of 4 labels are outside 0 to 4, the first is 5"):
+        cifar.load_cifar100(root=str(official(CIFAR100, contents)), labels="coarse")
 
 
 def test_missing_data_without_a_connection(tmp_path, monkeypatch):

@@ -159,3 +159,42 @@ def test_preparing_twice_gives_the_same_bytes(tmp_path):
     for path in paths:
         prepare.run(STUDY.prepare_spec("plain"), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+SUPERCLASSES = {"classes": {"odd": {"1": "1", "7": "1/8"}, "even": {"4": "1", "8": "1/4"}}, "seed": 0}
+
+
+def with_options(**options):
+    """The digits' dataset of a study with these options beside the defaults."""
+    spec = STUDY.prepare_spec("plain")
+    return prepare.prepare({**spec, "dataset": spec["dataset"] | options})
+
+
+def test_superclasses_come_after_the_subset_and_before_the_noise(plain):
+    chosen = {"classes": ["8", "7", "1", "4"], "per_class": 80, "seed": 0}
+    noise = {"kind": "symmetric", "fraction": "1/5", "seed": 0}
+    dataset = with_options(subset=chosen, superclasses=SUPERCLASSES, label_noise=noise)
+    assert dataset.class_names == ["even", "odd"]
+    assert np.bincount(dataset.subpopulation).tolist() == [20, 10, 80, 80]  # in the order of the subset's classes
+    place = np.searchsorted(plain.train.index, dataset.train.index)
+    digit = np.array([8, 7, 1, 4])[dataset.subpopulation]
+    assert np.array_equal(plain.train.labels[place], digit)
+    assert np.array_equal(dataset.original_label, digit % 2)
+    assert dataset.label_noise.sum() == 190 // 5
+    assert np.array_equal(dataset.train.labels, np.where(dataset.label_noise, 1 - digit % 2, digit % 2))
+    assert len(dataset.test) == np.isin(plain.test.labels, [8, 7, 1, 4]).sum()
+
+
+def test_parts_that_the_source_knows_are_kept_through_a_subset(monkeypatch, plain):
+    train, test, _ = digits.load()
+    halves = [prepared.Split(part.images, part.labels % 2, part.index) for part in (train, test)]
+    monkeypatch.setattr(digits, "load", lambda: (*halves, ["even", "odd"], train.labels))
+    assert np.array_equal(with_options().subpopulation, train.labels)
+    dataset = with_options(subset={"classes": ["odd", "even"], "per_class": 30, "seed": 0})
+    digit = plain.train.labels[np.searchsorted(plain.train.index, dataset.train.index)]
+    assert np.array_equal(dataset.subpopulation, digit)
+    assert np.array_equal(dataset.train.labels, 1 - digit % 2)
+
+
+def test_where_no_parts_are_known_the_subpopulation_is_the_label_before_noise(everything):
+    assert np.array_equal(everything.subpopulation, everything.original_label)

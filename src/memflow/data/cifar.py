@@ -54,12 +54,13 @@ def load_cifar10(*, root: str | None = None, download: bool = True) -> tuple[Spl
     """
     from torchvision.datasets import CIFAR10
 
-    return _load("CIFAR-10", CIFAR10, data_root(root), download, "labels", "label_names")
+    batches = _batches("CIFAR-10", CIFAR10, data_root(root), download)
+    return _splits("CIFAR-10", CIFAR10, batches, "labels", "label_names")
 
 
 def load_cifar100(
     *, root: str | None = None, download: bool = True, labels: Literal["fine", "coarse"] = "fine"
-) -> tuple[Split, Split, list[str]]:
+) -> tuple[Split, Split, list[str], *tuple[np.ndarray, ...]]:
     """CIFAR-100: 50,000 training and 10,000 test images of 32x32x3.
 
     Parameters
@@ -73,6 +74,8 @@ def load_cifar100(
     -------
     train, test : Split
     class_names : list of str
+    fine_labels : int32[50000]
+        Of the training images; only with ``labels="coarse"``, where they are the known parts of a class.
 
     Raises
     ------
@@ -83,20 +86,31 @@ def load_cifar100(
 
     if labels not in ("fine", "coarse"):
         raise DatasetError(f"labels of cifar100 cannot be {labels!r}{closest(labels, ['fine', 'coarse'])}")
-    return _load("CIFAR-100", CIFAR100, data_root(root), download, f"{labels}_labels", f"{labels}_label_names")
+    batches = _batches("CIFAR-100", CIFAR100, data_root(root), download)
+    loaded = _splits("CIFAR-100", CIFAR100, batches, f"{labels}_labels", f"{labels}_label_names")
+    if labels == "fine":
+        return loaded
+    fine = np.array(
+        [label for file, _ in CIFAR100.train_list for label in batches[file]["fine_labels"]], dtype=np.int32
+    )
+    label_checks.check_range(fine, len(batches[CIFAR100.meta["filename"]]["fine_label_names"]), "CIFAR-100 train, fine")
+    return *loaded, fine
 
 
-def _load(
-    name: str, official: Any, root: Path, download: bool, label_key: str, names_key: str
-) -> tuple[Split, Split, list[str]]:
+def _batches(name: str, official: Any, root: Path, download: bool) -> dict[str, Batch]:
     publication = Publication(name, PAGE, f"{official.filename} or the folder {official.base_folder}/ unpacked from it")
     archive = OfficialFile(official.filename, official.tgz_md5, (official.url,))
-    batches = obtain(
+    return obtain(
         publication,
         root,
         [partial(_from_folder, root, official), partial(_from_archive, root, official)],
         download=archive if download else None,
     )
+
+
+def _splits(
+    name: str, official: Any, batches: dict[str, Batch], label_key: str, names_key: str
+) -> tuple[Split, Split, list[str]]:
     class_names = list(batches[official.meta["filename"]][names_key])
     train, test = (
         _split([batches[file] for file, _ in files], label_key) for files in (official.train_list, official.test_list)

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from memflow import provenance, registry
-from memflow.data import hazards, noise, prepared, subset
+from memflow.data import hazards, noise, prepared, subset, superclasses
 from memflow.data.prepared import Dataset, Split
 from memflow.files import write_csv
 
 OPTIONS = (
     "source",
     "subset",
+    "superclasses",
     "label_noise",
     "input_noise",
     "near_duplicates",
@@ -44,11 +45,7 @@ def prepare(spec: dict[str, Any]) -> Dataset:
 
 def _load(spec: dict[str, Any]) -> Dataset:
     entry = spec["dataset"]
-    source = {key: value for key, value in entry.items() if key not in OPTIONS}
-    train, test, class_names = registry.resolve(spec["load"])(**source)
-    log.info("loaded %d training and %d test images of %d classes", len(train), len(test), len(class_names))
-    if "subset" in entry:
-        train, test, class_names = subset.choose(train, test, class_names, entry["subset"])
+    train, test, class_names, subpopulation = _chosen(spec["load"], entry)
     original = train.labels
     label_noise = input_noise = np.zeros(len(train), dtype=bool)
     if "label_noise" in entry:
@@ -57,7 +54,20 @@ def _load(spec: dict[str, Any]) -> Dataset:
     if "input_noise" in entry:
         train, input_noise = noise.images(train, ~label_noise, len(class_names), entry["input_noise"])
     flags = {"label_noise": label_noise, "input_noise": input_noise, "original_label": original}
-    return Dataset.unflagged(train, test, class_names, **flags)
+    return Dataset.unflagged(train, test, class_names, **flags, subpopulation=subpopulation)
+
+
+def _chosen(load: str, entry: dict[str, Any]) -> tuple[Split, Split, list[str], np.ndarray]:
+    """What a source gives, with classes chosen and merged, and of which part of its class each training image is."""
+    source = {key: value for key, value in entry.items() if key not in OPTIONS}
+    train, test, class_names, *parts = registry.resolve(load)(**source)  # parts: of each class, where the source knows
+    log.info("loaded %d training and %d test images of %d classes", len(train), len(test), len(class_names))
+    official = train.index
+    if "subset" in entry:
+        train, test, class_names = subset.choose(train, test, class_names, entry["subset"])
+    if "superclasses" in entry:
+        return superclasses.merge(train, test, class_names, entry["superclasses"])
+    return train, test, class_names, parts[0][np.searchsorted(official, train.index)] if parts else train.labels
 
 
 def _examine(dataset: Dataset, near: float) -> tuple[Dataset, pd.DataFrame]:
