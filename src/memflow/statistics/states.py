@@ -5,6 +5,7 @@ import numpy as np
 from memflow.statistics.trajectory_types import ROUNDING
 
 STATES = ("not fitted", "memorised", "generalised")
+NOT_FITTED, MEMORISED, GENERALISED = range(len(STATES))
 FITTED = 0.5  # out-of-sample accuracy from which an example that is not memorised counts as generalised
 
 
@@ -26,5 +27,5 @@ def states(scores: np.ndarray, acc_out: np.ndarray, memorised_at: float) -> np.n
         score is NaN.
     """
     memorised = scores >= memorised_at - ROUNDING
-    state = np.where(memorised, 1, np.where(acc_out >= FITTED, 2, 0))
+    state = np.where(memorised, MEMORISED, np.where(acc_out >= FITTED, GENERALISED, NOT_FITTED))
     return np.where(np.isnan(scores), -1, state).astype(np.int8)
