@@ -29,6 +29,10 @@ STAGES = {
     "distillation": ["memflow.distillation"],
     "proxies": ["memflow.proxies"],
     "removal": ["memflow.removal"],
+    "epochs": ["memflow.epochs"],
+    "transitions": ["memflow.transitions"],
+    "sensitivity": ["memflow.sensitivity"],
+    "claims": ["memflow.claims.card"],
     "figures": [],
     "report": ["memflow.report"],
 }
@@ -36,6 +40,7 @@ STAGES = {
 NOT_OF_IMAGES = {"root", "download", "train", "test", "file", "near_duplicates"}
 NOT_OF_IMAGES |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
 NOT_OF_RUNS = ("datasets", "pretraining_overlap")  # keys of an architecture that its runs do not depend on
+NOT_OF_CLAIMS = (*NOT_OF_RUNS, "recipe")
 SELECTS = ("runs", "seeds", "memorised_at")  # of the spec of a selection, what decides which examples are selected
 Spec = dict[str, Any]
 
@@ -276,11 +281,87 @@ class Study:
 
     def trajectories_spec(self, dataset: str, family: str) -> Spec:
         """What determines the trajectories along a family, besides the counts."""
-        settings = {key: self.config[key] for key in ("tau", "fdr", "confidence", "memorised_at")}
+        settings = self._settings("tau", "fdr", "confidence", "memorised_at")
+        return _with_code({"stage": "trajectories", **self._of_family(dataset, family), **settings})
+
+    def epochs_spec(self, dataset: str, architecture: str) -> Spec:
+        """What determines how the scores of an architecture change during training, besides runs and counts."""
+        parts = {"study": self.name, "counts": self.counts_spec(dataset, architecture, ONE_HOT)}
+        parts["pretraining_overlap"] = self.pretraining_overlap(dataset, architecture)
+        return _with_code({"stage": "epochs", **parts, **self._settings("confidence", "memorised_at")})
+
+    def transitions_spec(self, dataset: str, family: str) -> Spec:
+        """What determines how examples change state along a family, besides the counts."""
+        parts = self._of_family(dataset, family)
+        return _with_code({"stage": "transitions", **parts, **self._settings("confidence", "memorised_at")})
+
+    def sensitivity_spec(self, dataset: str, family: str) -> Spec:
+        """What determines how results along a family depend on the study's choices, besides the counts."""
+        parts = {**self._of_family(dataset, family), "ratios": self.ratios(dataset, family)}
+        return _with_code(
+            {"stage": "sensitivity", **parts, **self._settings("tau", "fdr", "confidence", "memorised_at")}
+        )
+
+    def ratios(self, dataset: str, family: str) -> list[str]:
+        """Ratios at which all of a family is trained on labels, the study's own first."""
+        members = self.families[family]["architectures"]
+        return [
+            self.methods[name].ratio
+            for name in self.one_hot_methods
+            if all(name in self.methods_of(dataset, member) for member in members)
+        ]
+
+    def _of_family(self, dataset: str, family: str) -> Spec:
         members = self.families[family]["architectures"]
         overlaps = {name: self.pretraining_overlap(dataset, name) for name in members}
-        parts = {"study": self.name, "architectures": members, "pretraining_overlap": overlaps}
-        return _with_code({"stage": "trajectories", **parts, **settings})
+        return {"study": self.name, "architectures": members, "pretraining_overlap": overlaps}
+
+    def _settings(self, *keys: str) -> Spec:
+        return {key: self.config[key] for key in keys}
+
+    def claims_spec(self) -> Spec:
+        """What determines the verdicts on the claims of the literature, besides tables and counts."""
+        datasets = {
+            dataset: {
+                "families": {
+                    name: {"title": family["title"], **self._of_family(dataset, name)}
+                    for name, family in self.families_on(dataset).items()
+                },
+                "architectures": self.architectures_on(dataset),
+                "distilled": [
+                    (family, method, self.students_along(dataset, family, method))
+                    for family, method in self.distilled_along(dataset)
+                    if self._teaches_by_outputs(method)
+                ],
+                "teachers": {name: entry["teacher"] for name, entry in self.config["distillation"].items()},
+                "tracked": self.tracked(dataset),
+                "removal": self.removal_on(dataset),
+                "schedules": self.schedules(dataset),
+            }
+            for dataset in self.datasets
+            if self.families_on(dataset)
+        }
+        return _with_code(
+            {"stage": "claims", "study": self.name, "datasets": datasets}
+            | self._settings("tau", "confidence", "memorised_at")
+        )
+
+    def _teaches_by_outputs(self, method: str) -> bool:
+        entry = self.config["distillation"][method]
+        return bool(entry["targets"] == "teacher" and entry["teacher_data"] == "subset")
+
+    def schedules(self, dataset: str) -> Spec:
+        """Each network that is trained on a dataset, beside its recipe."""
+        return {
+            name: {
+                "architecture": {
+                    key: value for key, value in self.architectures[name].items() if key not in NOT_OF_CLAIMS
+                },
+                "recipe": self.config["recipes"][self.architectures[name]["recipe"]],
+            }
+            for name in self.architectures_on(dataset)
+            if name not in self.references
+        }
 
     def distillation_spec(self, dataset: str, family: str, method: str) -> Spec:
         """What determines what distillation changes along a family, besides the counts."""

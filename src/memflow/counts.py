@@ -207,6 +207,13 @@ def load(path: Path) -> Counts:
     return Counts(**arrays, **scalars)
 
 
+def load_last(path: Path) -> Counts:
+    """Counts without the earlier epochs, which would be copied with every selection of examples."""
+    merged = load(path)
+    last = {name: getattr(merged, name)[-1:].copy() for name in ("epochs", "epoch_correct_in", "epoch_correct_out")}
+    return replace(merged, **last)
+
+
 def run(
     spec: dict[str, Any], dataset_path: Path, blocks: list[Path], output: Path, weights: Sequence[Path] = ()
 ) -> None:

@@ -6,7 +6,6 @@ on one half of the groups and measured on the other, the halves swapped and aver
 them, examples that the one-hot student memorises would seem to fall though nothing changed (regression to the mean).
 """
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,8 @@ def run(
         own = spec["teacher"] == SELF and spec["teacher_data"] == "subset"
         taught_by = path_of[student] if own else teacher_path
         _check_teaching(path, definitions[path]["runs"], spec, definitions[taught_by] if taught_by else None)
-    family = {name: _last_epoch(path) for name, path in path_of.items()}
-    teacher = _last_epoch(teacher_path) if teacher_path else None
+    family = {name: counts.load_last(path) for name, path in path_of.items()}
+    teacher = counts.load_last(teacher_path) if teacher_path else None
     groups = family[spec["architectures"][0]].n_groups
     if groups < 4:
         raise InputError(f"{counts_paths[0]} has {groups} groups of runs; distillation needs four: raise `seeds`")
@@ -92,7 +91,7 @@ def run(
     rule = {key: spec[key] for key in ("confidence", "memorised_at")}
     parts: dict[str, list[pd.DataFrame]] = {".parquet": [], ".summary.csv": [], ".transfer.csv": []}
     for student, path in pupils.items():
-        one_hot, distilled = family[student], _last_epoch(path)
+        one_hot, distilled = family[student], counts.load_last(path)
         pairs = pair_table(halves, student, one_hot, distilled, teacher)
         of_student = [pairs, summarise(one_hot, distilled, pairs, **rule)]
         of_student.append(transfer(one_hot, distilled, teacher, pairs, **rule))
@@ -411,13 +410,6 @@ def _of(student: str, one_hot: Counts, table: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "student", student)
     table.insert(1, "parameters", one_hot.parameters)
     return table
-
-
-def _last_epoch(path: Path) -> Counts:
-    """Counts without the earlier epochs, which would be copied with every selection of examples."""
-    merged = counts.load(path)
-    last = {name: getattr(merged, name)[-1:].copy() for name in ("epochs", "epoch_correct_in", "epoch_correct_out")}
-    return replace(merged, **last)
 
 
 def _check_same_architecture(path: Path, definition: dict[str, Any], twin: Path, of_twin: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from memflow import proxy_names
 from memflow.errors import InputError
 from memflow.methods import ONE_HOT, SELF
+from memflow.results import read_numbers
 from memflow.statistics.trajectory_types import CHANGES
 
 SIGNIFICANT = 0.05  # below it a change has an asterisk
@@ -40,13 +41,6 @@ def describe(folder: Path) -> str:
     report = folder / "report/report.html"
     lines += [f"Start with: {report if report.exists() else tables[0].with_suffix('.png')}"]
     return "\n".join(lines)
-
-
-def read_numbers(path: Path) -> pd.DataFrame:
-    """A table of numbers. Texts stay what they are: the family of an architecture without one is the empty text."""
-    numbers = ("value", "low", "high", "p_value", "p_holm", "ceiling", "reliability_score", "reliability_proxy")
-    names = dict.fromkeys(("family", "architecture", "method", "student", "proxy"), "str")
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
 
 
 def along_family(numbers: pd.DataFrame, changes: pd.DataFrame, memorised_at: float) -> list[str]:

@@ -22,6 +22,7 @@ from memflow.statistics import agreement, bimodality, mixture
 from memflow.statistics.agreement import Used
 from memflow.summary import populations
 
+SPREAD = ("mean", "deviation")  # of the values as they are
 ABSENT = "prediction_depth"  # of architectures that name no layers
 
 
@@ -267,20 +268,22 @@ def summarise(merged: Counts, measures: list[Measure], confidence: float) -> pd.
     Returns
     -------
     DataFrame
-        One row per ``proxy`` (first ``memorisation``, the score as estimated) and ``quantity`` (see
-        :func:`memflow.statistics.bimodality.describe`): ``value``, ``low``, ``high`` (jackknife over runs, of the score
-        and the C-scores over groups), ``n_examples``. Values of proxies, but not the score, are first brought to
-        [0, 1] by their smallest and largest.
+        One row per ``proxy`` (first ``memorisation``, the score as estimated) and ``quantity``: ``mean`` and standard
+        ``deviation`` over the examples, and how it is distributed (:func:`memflow.statistics.bimodality.describe`), for
+        which values of proxies, but not the score, are first brought to [0, 1] by their smallest and largest.
+        ``value``, ``low``, ``high`` (jackknife over runs, of the score and the C-scores over groups), ``n_examples``,
+        ``runs``.
     """
     score = Measure("memorisation", (merged.n_groups,), 0, lambda used: merged.only(used[0]).scores(), high)
     rows = []
     for measure in (score, *measures):
-        describe = _described(measure, scaled=measure is not score)
-        limits = agreement.interval(describe, measure.units, confidence)
+        described = _described(measure, scaled=measure is not score)
+        limits = agreement.interval(described, measure.units, confidence)
         n_examples = int(np.isfinite(measure.value(_everything(measure.units))).sum())
-        for quantity, limit in zip(bimodality.NAMES, limits.T, strict=True):
+        counted = {"n_examples": n_examples, "runs": measure.runs or len(merged.converged)}
+        for quantity, limit in zip((*SPREAD, *bimodality.NAMES), limits.T, strict=True):
             interval = dict(zip(("value", "low", "high"), limit, strict=True))
-            rows.append({"proxy": measure.name, "quantity": quantity, **interval, "n_examples": n_examples})
+            rows.append({"proxy": measure.name, "quantity": quantity, **interval, **counted})
     return pd.DataFrame(rows)
 
 
@@ -414,10 +417,11 @@ def _described(measure: Measure, scaled: bool) -> Callable[[Used], np.ndarray]:
         values = measure.value(used).astype(np.float64)
         values = values[np.isfinite(values)]
         if len(values) < 2 or np.ptp(values) == 0:
-            return np.full(len(bimodality.NAMES), np.nan)
+            return np.full(len(SPREAD) + len(bimodality.NAMES), np.nan)
+        spread = values.mean(), values.std()
         if scaled:
             values = (values - values.min()) / np.ptp(values)
-        return bimodality.describe(values)
+        return np.array([*spread, *bimodality.describe(values)])
 
     return statistic
 

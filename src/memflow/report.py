@@ -11,49 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 import yaml
 
 from memflow import findings, provenance
 from memflow.figures.hazards import describe as describe_hazards
 from memflow.files import write_bytes
 from memflow.methods import ONE_HOT
-
-
-class Results:
-    """The files of a finished study, each checked against its sidecar when it is read.
-
-    Parameters
-    ----------
-    folder : Path
-        ``results/<study>``.
-
-    Attributes
-    ----------
-    read : dict of Path to str
-        SHA-256 of every file read so far.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.read: dict[Path, str] = {}
-
-    def record(self, name: str) -> dict[str, Any]:
-        """The sidecar of a file, or :class:`~memflow.provenance.ProvenanceError` if the file is not what it says."""
-        path = self.folder / name
-        record = provenance.read(path)
-        self.read[path] = record["outputs"][path.name]
-        return record
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A CSV table."""
-        self.record(name)
-        return findings.read_numbers(self.folder / name)
-
-    def picture(self, name: str) -> str:
-        """A PNG as a data URL."""
-        self.record(name)
-        return f"data:image/png;base64,{base64.b64encode((self.folder / name).read_bytes()).decode()}"
+from memflow.results import Results
 
 
 def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path], output: Path) -> None:
@@ -85,7 +49,11 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
             "findings": _findings(results, config, name, part["families"]),
             "runs": [_runs(results, name, *run) for run in part["scored"]],
             "figures": [
-                {"name": figure, "caption": texts[figure], "png": results.picture(f"figures/{name}/{figure}.png")}
+                {
+                    "name": figure,
+                    "caption": texts[figure],
+                    "png": _picture(results.path(f"figures/{name}/{figure}.png")),
+                }
                 for figure in part["figures"]
             ],
         }
@@ -103,6 +71,11 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     )
     write_bytes(output, page.encode())
     provenance.write([output], spec, inputs=results.read, started=started)
+
+
+def _picture(path: Path) -> str:
+    """A PNG as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _findings(results: Results, config: dict[str, Any], dataset: str, families: list[str]) -> list[dict[str, Any]]:
