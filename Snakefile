@@ -17,6 +17,10 @@ include: "workflow/rules/trajectories.smk"
 include: "workflow/rules/distillation.smk"
 include: "workflow/rules/proxies.smk"
 include: "workflow/rules/removal.smk"
+include: "workflow/rules/epochs.smk"
+include: "workflow/rules/transitions.smk"
+include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -39,4 +43,8 @@ rule all:
         distillation=all_distillation(),
         proxies=all_proxies(),
         removal=all_removal(),
+        epochs=all_epochs(),
+        transitions=all_transitions(),
+        sensitivity=all_sensitivity(),
+        claims=all_claims(),
         report=f"{RESULTS}/report/report.html",

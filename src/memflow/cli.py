@@ -17,8 +17,9 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, status, summary, show, clean. Verbs that the rules call, each making one output from its
-inputs: prepare, train, count, score, classify, distil, proxies, report. `memflow VERB --help` explains each.
+Verbs for you: config, plan, status, summary, claims, show, clean. Verbs that the rules call, each making one output
+from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity, select,
+removal, judge, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -44,6 +45,12 @@ table. Where nothing was measured, a time with ~ is estimated from throughputs t
 How many seeds? The error of a score falls with their square root. The worst case is an example that is a toss-up both
 in- and out-of-sample; a network that fits its training set has in-sample accuracy 1, and a smaller error.
   memflow plan my-study.yaml --half-width 0.05            seeds for scores known to +-0.05
+"""
+
+
+EXPLAIN_CLAIMS = """\
+supported: the number lies beyond the smallest effect that counts; contradicted: it has the wrong sign, or is too small
+to count; undetermined: the runs do not tell, or the study lacks what the row names. The rules: docs/claims.md.
 """
 
 
@@ -87,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
 
+    verb = _verb(
+        verbs, "claims", _claims, "say which of the literature's claims a finished study supports", EXPLAIN_CLAIMS
+    )
+    verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
+
     verb = _verb(verbs, "show", _show, "show one training example and what every architecture and family says about it")
     verb.add_argument("dataset", help="name of a dataset of the study")
     verb.add_argument("index", type=int, help="the example's index, as in the tables")
@@ -110,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "--removed", type=Path, nargs="*", default=[], help="which examples are left out (.npz), of runs without some"
     )
     verb.add_argument(
-        "--keep-weights", type=_epochs, default=[], metavar="EPOCHS",
+        "--keep-weights", type=_epoch_list, default=[], metavar="EPOCHS",
         help="epochs, such as 50,100, after which weights are kept, in <output>.weights.npz; or none",
     )  # fmt: skip
 
@@ -147,6 +159,30 @@ def _parser() -> argparse.ArgumentParser:
         "--counts", type=Path, nargs="+", required=True, help="one-hot counts, at the study's ratio first"
     )
     verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
+
+    verb = _rule_verb(verbs, "epochs", _epochs, "tell how scores change during training, with intervals")
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--counts", type=Path, required=True, help="one-hot counts file")
+    verb.add_argument(
+        "--blocks", type=Path, nargs="+", required=True, help="its block files, in the order of their seeds"
+    )
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.csv); another goes beside it")
+
+    verb = _rule_verb(verbs, "transitions", _transitions, "tell which examples change from memorised to generalised")
+    verb.add_argument("--counts", type=Path, nargs="+", required=True, help="counts files, smallest size first")
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.csv); others go beside it")
+
+    verb = _rule_verb(
+        verbs, "sensitivity", _sensitivity, "tell how results depend on runs, design, threshold and ratio"
+    )
+    verb.add_argument(
+        "--counts", type=Path, nargs="+", required=True, help="counts files, smallest size first, ratio by ratio"
+    )
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
+
+    verb = _rule_verb(verbs, "judge", _judge, "judge the claims of the literature on a finished study")
+    verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    verb.add_argument("--output", type=Path, required=True, help="card to write (.csv); its parts go beside it")
 
     verb = _rule_verb(verbs, "select", _select, "choose the memorised examples that further runs leave out")
     verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
@@ -229,6 +265,12 @@ def _summary(arguments: argparse.Namespace) -> None:
     print(findings.describe(arguments.folder))
 
 
+def _claims(arguments: argparse.Namespace) -> None:
+    from memflow.claims import card
+
+    print(card.describe(card.read(arguments.folder)))
+
+
 def _show(arguments: argparse.Namespace) -> None:
     from memflow import show
 
@@ -261,7 +303,7 @@ def _train(arguments: argparse.Namespace) -> None:
     )
 
 
-def _epochs(text: str) -> list[int]:
+def _epoch_list(text: str) -> list[int]:
     return [] if text == "none" else [int(epoch) for epoch in text.split(",")]
 
 
@@ -300,6 +342,34 @@ def _proxies(arguments: argparse.Namespace) -> None:
 
     config.check_code(arguments.spec)
     proxies.run(arguments.spec, arguments.dataset, arguments.blocks, arguments.counts, arguments.output)
+
+
+def _epochs(arguments: argparse.Namespace) -> None:
+    from memflow import epochs
+
+    config.check_code(arguments.spec)
+    epochs.run(arguments.spec, arguments.dataset, arguments.counts, arguments.blocks, arguments.output)
+
+
+def _transitions(arguments: argparse.Namespace) -> None:
+    from memflow import transitions
+
+    config.check_code(arguments.spec)
+    transitions.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _sensitivity(arguments: argparse.Namespace) -> None:
+    from memflow import sensitivity
+
+    config.check_code(arguments.spec)
+    sensitivity.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    from memflow.claims import card
+
+    config.check_code(arguments.spec)
+    card.run(arguments.spec, arguments.results, arguments.output)
 
 
 def _select(arguments: argparse.Namespace) -> None:

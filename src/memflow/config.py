@@ -297,18 +297,17 @@ class Study:
 
     def sensitivity_spec(self, dataset: str, family: str) -> Spec:
         """What determines how results along a family depend on the study's choices, besides the counts."""
-        parts = {**self._of_family(dataset, family), "ratios": self.ratios(dataset, family)}
+        ratios = [self.methods[name].ratio for name in self.methods_along(dataset, family)]
+        parts = {**self._of_family(dataset, family), "ratios": ratios}
         return _with_code(
             {"stage": "sensitivity", **parts, **self._settings("tau", "fdr", "confidence", "memorised_at")}
         )
 
-    def ratios(self, dataset: str, family: str) -> list[str]:
-        """Ratios at which all of a family is trained on labels, the study's own first."""
+    def methods_along(self, dataset: str, family: str) -> list[str]:
+        """Methods that train all of a family on labels: at the study's ratio, then at the further ones."""
         members = self.families[family]["architectures"]
         return [
-            self.methods[name].ratio
-            for name in self.one_hot_methods
-            if all(name in self.methods_of(dataset, member) for member in members)
+            name for name in self.one_hot_methods if all(name in self.methods_of(dataset, member) for member in members)
         ]
 
     def _of_family(self, dataset: str, family: str) -> Spec:
@@ -359,8 +358,7 @@ class Study:
                 },
                 "recipe": self.config["recipes"][self.architectures[name]["recipe"]],
             }
-            for name in self.architectures_on(dataset)
-            if name not in self.references
+            for name in self.networks_on(dataset)
         }
 
     def distillation_spec(self, dataset: str, family: str, method: str) -> Spec:
@@ -459,6 +457,17 @@ class Study:
             }
         )
 
+    def schedule_figure_spec(self, figure: str, dataset: str) -> Spec:
+        """What determines a figure that draws the learning rate below it, besides the tables."""
+        recipes = {
+            name: part["recipe"] for name, part in self.schedules(dataset).items() if name in self.drawn(dataset)
+        }
+        schedules = {
+            name: {**recipe["schedule"], **{key: recipe[key] for key in ("epochs", "learning_rate")}}
+            for name, recipe in recipes.items()
+        }
+        return {**self.figure_spec(figure, dataset), "schedules": schedules}
+
     def mean_memorisation_spec(self, dataset: str) -> Spec:
         """What determines the figure that draws all methods against size, besides the scores."""
         return {**self.figure_spec("mean_memorisation", dataset), "drawn": self.drawn_methods(dataset)}
@@ -488,6 +497,7 @@ class Study:
                 "blocks": [[*run[1:], len(self.methods[run[2]].blocks)] for run in self.runs if run[0] == name],
                 "distilled": self.distilled_along(name),
                 "tracked": self.tracked(name),
+                "removal": self.removal_on(name),
                 "figures": figures[name],
             }
             for name in self.datasets
@@ -498,10 +508,18 @@ class Study:
         """Architectures that are trained on a dataset."""
         return [name for name, entry in self.architectures.items() if dataset in entry.get("datasets", [dataset])]
 
+    def networks_on(self, dataset: str) -> list[str]:
+        """Architectures that are trained on a dataset, without the reference learners."""
+        return [name for name in self.architectures_on(dataset) if name not in self.references]
+
     def families_on(self, dataset: str) -> dict[str, Spec]:
         """Families whose architectures are trained on a dataset."""
         trained = self.architectures_on(dataset)
         return {name: family for name, family in self.families.items() if family["architectures"][0] in trained}
+
+    def has_artificial(self, dataset: str) -> bool:
+        """Whether some training examples have a wrong label, or noise for an image, on purpose."""
+        return not {"label_noise", "input_noise"}.isdisjoint(self.datasets[dataset])
 
     def largest(self, dataset: str) -> list[str]:
         """The largest architecture of each family; where there is none, the last network of the config."""
@@ -610,7 +628,7 @@ def short_hash(spec: Spec) -> str:
 def _identity(entry: Spec) -> Spec:
     """What of a dataset's entry decides its images and labels."""
     return {
-        key: _identity(value) if isinstance(value, dict) else value
+        key: _identity(value) if isinstance(value, dict) and key != "superclasses" else value  # "train" is a class, too
         for key, value in entry.items()
         if key not in NOT_OF_IMAGES
     }

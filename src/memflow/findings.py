@@ -220,6 +220,52 @@ def of_proxies(agreements: dict[str, pd.DataFrame]) -> list[str]:
     return sentences
 
 
+def of_removal(tables: dict[str, pd.DataFrame], memorised_at: float) -> list[str]:
+    """Sentences about what the test accuracy loses without the memorised examples.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        From :mod:`memflow.removal`, by architecture.
+    memorised_at : float
+    """
+    sentences = []
+    for name, table in tables.items():
+        rows: Any = table.set_index(["examples", "quantity"])
+        about = table.iloc[0]
+        accuracies = ", ".join(
+            f"{words} {_interval(*_of(rows.loc[('all', arm)]))}"
+            for arm, words in (
+                ("none", "all"),
+                ("memorised", "without the memorised"),
+                ("random", "without as many others"),
+            )
+        )
+        sentences.append(
+            f"{name}: {about['n_removed']:,.0f} of {about['n_train']:,.0f} training examples are natural and score "
+            f"{memorised_at:g} or more, or are their copies. Test accuracy of {about['runs']:.0f} runs each, trained on "
+            f"{accuracies}."
+        )
+        for examples in table["examples"].unique():
+            costs = _interval(*_of(rows.loc[(examples, "random - memorised")]), sign="+")
+            where = (
+                ""
+                if examples == "all"
+                else f" on the {rows.loc[(examples, 'none'), 'n_examples']:,.0f} test examples with no copy in training"
+            )
+            sentences.append(f"{name}: without random minus without memorised examples{where} {costs}, paired by seed.")
+        flags = []
+        if about["runs_not_converged"]:
+            flags.append(
+                f"{about['runs_not_converged']:.0f} of {3 * about['runs']:.0f} runs are below the in-sample target"
+            )
+        if not about["weight_decay"]:
+            flags.append("the recipe has no weight decay")
+        if flags:
+            sentences.append(f"{name}: read this with care: {'; '.join(flags)}.")
+    return sentences
+
+
 def proxy_groups(agreements: dict[str, pd.DataFrame]) -> list[str]:
     """Groups of examples in which some architecture's proxies can be compared with its scores."""
     groups = dict.fromkeys(group for table in agreements.values() for group in _groups(table))

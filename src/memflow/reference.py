@@ -26,7 +26,7 @@ must be there, and a dash one that may be absent.
 This page is made from [workflow/schemas/config.schema.yaml](../workflow/schemas/config.schema.yaml) by `make docs`;
 edit the schema, not the page.
 """
-KINDS = {"string": "text", "boolean": "`true` or `false`"}
+KINDS = {"string": "text", "boolean": "`true` or `false`", "object": "mapping"}
 LIMITS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",

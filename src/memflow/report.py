@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from memflow import findings, provenance
+from memflow import findings, provenance, sensitivity
+from memflow.claims import card
 from memflow.figures.hazards import describe as describe_hazards
 from memflow.files import write_bytes
 from memflow.methods import ONE_HOT
@@ -47,6 +48,16 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
             "distillation": _distillation(results, config, name, part["distilled"]),
             "proxies": _proxies(results, name, part["tracked"]),
             "findings": _findings(results, config, name, part["families"]),
+            "removal": findings.of_removal(
+                {of: results.table(f"removal/{name}/{of}.csv") for of in part["removal"]}, config["memorised_at"]
+            ),
+            "sensitivity": [
+                {
+                    "title": config["families"][family]["title"],
+                    "sentences": sensitivity.sentences(results.table(f"sensitivity/{name}/{family}.csv")),
+                }
+                for family in part["families"]
+            ],
             "runs": [_runs(results, name, *run) for run in part["scored"]],
             "figures": [
                 {
@@ -66,11 +77,22 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
         config=config,
         config_text=spec["config"],
         datasets=datasets,
+        cards=_cards(results, spec["datasets"]),
         made=_made(results, config, spec["datasets"]),
         folder=folder,
     )
     write_bytes(output, page.encode())
     provenance.write([output], spec, inputs=results.read, started=started)
+
+
+def _cards(results: Results, datasets: dict[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows of the scorecard by dataset and family, each with its finding in words; none without a family."""
+    if not any(part["families"] for part in datasets.values()):
+        return {}
+    cards: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in results.table("claims.csv").to_dict("records"):
+        cards.setdefault((row["dataset"], row["family"]), []).append({**row, "finding": card.finding(row)})
+    return cards
 
 
 def _picture(path: Path) -> str:

@@ -89,6 +89,8 @@ def published(entry: dict[str, Any]) -> Sizes | None:
     """Published sizes of a config's dataset, of the part that its ``subset`` takes; None if they are not known."""
     if entry["source"] not in PUBLISHED:
         return None
+    if "superclasses" in entry:
+        return None  # a share of each class, whose sizes are not all published
     whole, part = PUBLISHED[entry["source"]], entry.get("subset", {})
     classes = SUPERCLASSES if entry.get("labels") == "coarse" else whole.n_classes
     chosen = len(part["classes"]) if "classes" in part else classes

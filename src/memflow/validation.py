@@ -55,6 +55,12 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     for entry in filled["datasets"].values():
         for option in (entry[kind] for kind in NOISE if "fraction" in entry.get(kind, {})):
             option["fraction"] = str(Fraction(str(option["fraction"])))
+    for entry in filled["datasets"].values():
+        if option := entry.get("superclasses"):
+            option["classes"] = {
+                str(name): {str(label): str(Fraction(str(share))) for label, share in classes.items()}
+                for name, classes in option["classes"].items()
+            }
     for entry in filled["architectures"].values():
         if isinstance(entry.get("pretraining_overlap"), bool):  # yes and no, as YAML reads them
             entry["pretraining_overlap"] = "yes" if entry["pretraining_overlap"] else "no"
@@ -213,6 +219,7 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
+    yield from _superclass_problems(key, entry)
     option = entry.get("label_noise", {})
     if not option:
         return
@@ -225,6 +232,22 @@ def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
         yield f"{key}.label_noise.{name} has no meaning with kind {option['kind']!r}; remove it"
     if option["kind"] == "file" and "classes" in entry.get("subset", {}):
         yield f"{key}.label_noise: labels of a file are among all classes, but subset.classes keeps some; remove one"
+
+
+def _superclass_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:
+    kept, used = entry.get("subset", {}).get("classes"), dict[str, str]()
+    for name, classes in entry.get("superclasses", {}).get("classes", {}).items():
+        for label, share in classes.items():
+            where = f"{key}.superclasses.classes.{name}"
+            if not 0 < Fraction(str(share)) <= 1:
+                yield f"{where}.{label} is {share!r}; it must be a share above 0 and at most 1, such as 1/4"
+            if str(label) in used:
+                yield f"{where} names {label!r}, which is in {used[str(label)]!r} already"
+            used[str(label)] = str(name)
+            if kept and str(label) not in map(str, kept):
+                yield f"{where} names {label!r}{closest(label, kept)}"
+    if used and entry.get("label_noise", {}).get("kind") == "file":
+        yield f"{key}.label_noise: labels of a file are among all classes, but superclasses merges some; remove one"
 
 
 def _architecture_problems(key: str, entry: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

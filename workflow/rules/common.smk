@@ -21,11 +21,13 @@ except ConfigError as error:
 COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
-FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "hazards"]
-ALONG_FAMILIES = ["trajectories", "trajectory_examples"]
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "memorised_vs_size", "hazards"]
+OVER_TIME = ["memorised_vs_epoch", "score_distribution_by_epoch", "train_test_gap"]
+ALONG_FAMILIES = ["trajectories", "trajectory_examples", "transitions", "transient", "sensitivity"]
+OF_NOISE = ["artificial_vs_natural"]
 OF_DISTILLATION = ["distillation_joint", "distillation_by_trajectory", "teacher_transfer"]
 OF_PROXIES = ["proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement"]
-
+ALL_FIGURES = FIGURES + OVER_TIME + ALONG_FAMILIES + OF_NOISE + OF_DISTILLATION + OF_PROXIES
 
 TRAIN = (
     "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --teachers {input.teachers:q}"
@@ -212,12 +214,61 @@ def sidecars_of(files):
     return lambda wildcards: [f"{path}.prov.json" for path in files(wildcards)]
 
 
+def epochs_spec(wildcards):
+    return as_text(study.epochs_spec(wildcards.dataset, wildcards.architecture))
+
+
+def one_hot(kind):
+    """File of one kind of the one-hot counts."""
+    return f"{RESULTS}/counts/{{dataset}}/{{architecture}}/{ONE_HOT}.{kind}"
+
+
+def one_hot_blocks(kind):
+    """Files of one kind of all one-hot blocks of an architecture."""
+    path = f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{ONE_HOT}/block-{{block}}.{kind}"
+    return lambda wildcards: collect(path, block=study.methods[ONE_HOT].blocks, **wildcards)
+
+
+def transitions_spec(wildcards):
+    return as_text(study.transitions_spec(wildcards.dataset, wildcards.family))
+
+
+def sensitivity_spec(wildcards):
+    return as_text(study.sensitivity_spec(wildcards.dataset, wildcards.family))
+
+
+def family_counts_at_all_ratios(wildcards):
+    """One-hot counts of a family, smallest first, at the study's ratio, then at the further ones."""
+    return [
+        f"{RESULTS}/counts/{wildcards.dataset}/{architecture}/{method}.npz"
+        for method in study.methods_along(wildcards.dataset, wildcards.family)
+        for architecture in study.families[wildcards.family]["architectures"]
+    ]
+
+
+def claims_spec(wildcards):
+    return as_text(study.claims_spec())
+
+
+def claimed_counts():
+    """Counts of all that stands in a family, of every method that gives scores."""
+    return [
+        f"{RESULTS}/counts/{'/'.join(run)}.npz"
+        for run in study.scored
+        if study.families_on(run[0]) and run[1] in study.drawn(run[0])
+    ]
+
+
 def report_spec(wildcards):
     return as_text(study.report_spec({dataset: figures_on(dataset) for dataset in study.datasets}))
 
 
 def figure_spec(figure):
     return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
+
+
+def schedule_figure_spec(wildcards):
+    return as_text(study.schedule_figure_spec("memorised_vs_epoch", wildcards.dataset))
 
 
 def mean_memorisation_spec(wildcards):
@@ -248,9 +299,15 @@ def all_methods(kind):
     return lambda wildcards: [path.format(**wildcards, **entry) for entry in study.drawn_methods(wildcards.dataset)]
 
 
-def along_families(kind):
-    """Files of one kind of the trajectories, one for each family."""
-    path = f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{ONE_HOT}.{kind}"
+def over_time(kind, architectures=study.drawn):
+    """Files of one kind of what scores do during training, one for each architecture in a figure."""
+    path = f"{RESULTS}/epochs/{{dataset}}/{{architecture}}/{ONE_HOT}.{kind}"
+    return lambda wildcards: collect(path, architecture=architectures(wildcards.dataset), **wildcards)
+
+
+def along_families(kind, stage="trajectories", name=f"/{ONE_HOT}"):
+    """Files of one kind of a stage, one for each family."""
+    path = f"{RESULTS}/{stage}/{{dataset}}/{{family}}{name}.{kind}"
     return lambda wildcards: collect(path, family=study.families_on(wildcards.dataset), **wildcards)
 
 
@@ -271,7 +328,8 @@ def of_proxies(kind):
 
 def figures_on(dataset):
     """Names of the figures of a dataset."""
-    figures = FIGURES + (ALONG_FAMILIES if study.families_on(dataset) else [])
+    figures = FIGURES + OVER_TIME + (ALONG_FAMILIES if study.families_on(dataset) else [])
+    figures += OF_NOISE if study.has_artificial(dataset) else []
     figures += OF_DISTILLATION if study.distilled_along(dataset) else []
     return figures + (OF_PROXIES if study.tracked(dataset) else [])
 
@@ -293,11 +351,7 @@ def all_scores():
 
 
 def all_trajectories():
-    return [
-        f"{RESULTS}/trajectories/{dataset}/{family}/{ONE_HOT}.parquet"
-        for dataset in study.datasets
-        for family in study.families_on(dataset)
-    ]
+    return along_all_families(f"{RESULTS}/trajectories/{{dataset}}/{{family}}/{ONE_HOT}.parquet")
 
 
 def all_distillation():
@@ -318,6 +372,36 @@ def all_removal():
     return [
         f"{RESULTS}/removal/{dataset}/{name}.csv" for dataset in study.datasets for name in study.removal_on(dataset)
     ]
+
+
+def all_epochs():
+    return [
+        f"{RESULTS}/epochs/{dataset}/{name}/{ONE_HOT}.csv"
+        for dataset in study.datasets
+        for name in study.architectures_on(dataset)
+    ]
+
+
+def along_all_families(path):
+    """A file for each dataset and family."""
+    return [
+        path.format(dataset=dataset, family=family)
+        for dataset in study.datasets
+        for family in study.families_on(dataset)
+    ]
+
+
+def all_transitions():
+    return along_all_families(f"{RESULTS}/transitions/{{dataset}}/{{family}}/{ONE_HOT}.csv")
+
+
+def all_sensitivity():
+    return along_all_families(f"{RESULTS}/sensitivity/{{dataset}}/{{family}}.csv")
+
+
+def all_claims():
+    """The scorecard, where there is a family to judge."""
+    return [f"{RESULTS}/claims.csv"] if any(map(study.families_on, study.datasets)) else []
 
 
 def with_sidecars(**outputs):

@@ -216,3 +216,134 @@ rule proxy_disagreement:
     shell:
         "python workflow/scripts/proxy_disagreement.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule memorised_vs_size:
+    input:
+        thresholds=drawn("thresholds.csv"),
+    output:
+        **figure("memorised_vs_size"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/memorised_vs_size.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("memorised_vs_size"),
+    shell:
+        "python workflow/scripts/memorised_vs_size.py --spec {params.spec:q} --thresholds {input.thresholds:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule memorised_vs_epoch:
+    input:
+        epochs=over_time("csv"),
+    output:
+        **figure("memorised_vs_epoch"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/memorised_vs_epoch.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=schedule_figure_spec,
+    shell:
+        "python workflow/scripts/memorised_vs_epoch.py --spec {params.spec:q} --epochs {input.epochs:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule score_distribution_by_epoch:
+    input:
+        histogram=over_time("histogram.csv", study.largest),
+    output:
+        **figure("score_distribution_by_epoch"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/score_distribution_by_epoch.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("score_distribution_by_epoch"),
+    shell:
+        "python workflow/scripts/score_distribution_by_epoch.py --spec {params.spec:q} --histogram {input.histogram:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule train_test_gap:
+    input:
+        epochs=over_time("csv"),
+    output:
+        **figure("train_test_gap"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/train_test_gap.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("train_test_gap"),
+    shell:
+        "python workflow/scripts/train_test_gap.py --spec {params.spec:q} --epochs {input.epochs:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule artificial_vs_natural:
+    input:
+        summary=drawn("summary.csv"),
+        epochs=over_time("csv"),
+    output:
+        **figure("artificial_vs_natural"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/artificial_vs_natural.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("artificial_vs_natural"),
+    shell:
+        "python workflow/scripts/artificial_vs_natural.py --spec {params.spec:q} --summary {input.summary:q} --epochs {input.epochs:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule transitions_figure:
+    input:
+        flows=along_families("csv", "transitions"),
+    output:
+        **figure("transitions"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/transitions.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("transitions"),
+    shell:
+        "python workflow/scripts/transitions.py --spec {params.spec:q} --flows {input.flows:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule transient:
+    input:
+        sets=along_families("transient.parquet", "transitions"),
+        transient=along_families("transient.csv", "transitions"),
+        dataset=f"{RESULTS}/data/{{dataset}}.npz",
+    output:
+        **figure("transient"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/transient.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("transient"),
+    shell:
+        "python workflow/scripts/transient.py --spec {params.spec:q} --sets {input.sets:q} --transient {input.transient:q} --dataset {input.dataset:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule sensitivity_figure:
+    input:
+        sensitivity=along_families("csv", "sensitivity", ""),
+    output:
+        **figure("sensitivity"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/sensitivity.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("sensitivity"),
+    shell:
+        "python workflow/scripts/sensitivity.py --spec {params.spec:q} --sensitivity {input.sensitivity:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"

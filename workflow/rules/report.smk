@@ -6,7 +6,10 @@ rule report:
         distillation=all_distillation(),
         proxies=all_proxies(),
         template="workflow/report/report.html",
-        captions=collect("workflow/report/{figure}.rst", figure=FIGURES + ALONG_FAMILIES + OF_DISTILLATION + OF_PROXIES),
+        claims=all_claims(),
+        removal=all_removal(),
+        sensitivity=all_sensitivity(),
+        captions=collect("workflow/report/{figure}.rst", figure=ALL_FIGURES),
     output:
         **with_sidecars(report=f"{RESULTS}/report/report.html"),
     log:

@@ -8,6 +8,7 @@ rule score:
             halves=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.halves.parquet",
             epochs=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.epochs.parquet",
             summary=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.summary.csv",
+            thresholds=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.thresholds.csv",
             histogram=f"{RESULTS}/scores/{{dataset}}/{{architecture}}/{{method}}.histogram.csv",
         ),
     log:

@@ -14,9 +14,10 @@ from memflow.claims import proxy, size, teaching, time
 from memflow.claims.evidence import Evidence
 from memflow.claims.rules import DEFINITIONAL, Part, deciding, verdicts
 from memflow.claims.size import Found
+from memflow.errors import InputError
 from memflow.files import write_csv
 from memflow.methods import ONE_HOT
-from memflow.results import Results
+from memflow.results import Results, read_numbers
 from memflow.training.schedules import factor
 from memflow.trajectories import scored_everywhere
 
@@ -145,6 +146,20 @@ def judge(
         listed += [{**_described(part, confidence), **row} for part in parts]
         rows.append({**_described(deciding(parts), confidence), **row, "missing": ""})
     return pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(listed, columns=PARTS)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """The card of a finished study.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    path = folder / "claims.csv"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no claims.csv; run snakemake first (claims are about families of sizes)")
+    return read_numbers(path)
 
 
 def describe(card: pd.DataFrame) -> str:

@@ -156,13 +156,10 @@ def transient(evidence: Evidence) -> Found:
 
 def subpopulations(evidence: Evidence) -> Found:
     """Transient examples come from small parts of their classes."""
-    parts = []
-    for kind in ("model-wise", "temporal"):
-        row = evidence.row(evidence.transient, kind=kind, quantity="log2_size")
-        if row is None:
-            return "known sub-populations of unequal size (superclasses of a dataset), and transient examples in them"
-        parts.append(part_of(row, f"log2 of the relative size of the part, {kind} transient minus all", below=-0.25))
-    return parts
+    row = evidence.row(evidence.transient, kind="model-wise", examples=evidence.examples, quantity="log2_size")
+    if row is None or row["n_examples"] < FEWEST:
+        return f"sub-populations of unequal size that are known (superclasses), and {FEWEST} transient examples"
+    return [part_of(row, "log2 of the relative size of their part of the class, transient minus all", below=-0.25)]
 
 
 def accuracy_in(counts: Counts, where: np.ndarray) -> float:
