@@ -222,7 +222,9 @@ def statistics(
     -------
     DataFrame
         The rows of :func:`describe`, with ``low``, ``high``, ``se`` and ``df`` (degrees of freedom of the standard
-        error) before ``n_examples``.
+        error) before ``n_examples``. The peak is located anew without each set; where a curve is flat it jumps, and
+        intervals of ``rise`` and ``fall`` are too wide: without any change (simulated, 10 groups, 4 epochs) their
+        standard errors are 1.8 times the deviation between studies, and 1 % of the intervals at 0.95 miss zero.
     """
     table = describe(whole, epochs, groups_of_examples, memorised_at)
     left_out = [_measure(whole - one, groups_of_examples, memorised_at)[0] for one in sets]
@@ -297,8 +299,9 @@ def changes(
       at the first, or at the last epoch.
     - The transient set: examples that by the *selecting* half are memorised at the epoch at which it has most memorised
       natural examples, and generalised at the last epoch. ``transient_share``: the set as a share of the examples, a
-      statement of the *selecting* half alone. ``transient_score``: mean score of the set at that epoch, and
-      ``transient_drop``: that minus their mean score at the last epoch, both from the *measuring* half.
+      statement of the *selecting* half alone, which noise makes positive where nothing changes. ``transient_score``:
+      mean score of the set at that epoch, and ``transient_drop``: that minus their mean score at the last epoch, both
+      from the *measuring* half.
 
     Parameters
     ----------
