@@ -169,8 +169,8 @@ def accuracy_in(counts: Counts, where: np.ndarray) -> float:
 
 
 def types(evidence: Evidence, kind: str) -> Selected:
-    """Examples of a descriptive type by the even groups, and by the odd groups."""
-    return _described(evidence, _all_groups(evidence), kind)
+    """Natural examples of a descriptive type by the even groups, and by the odd groups."""
+    return [where & evidence.natural for where in _described(evidence, _all_groups(evidence), kind)]
 
 
 def too_few(selected: Selected, kind: str) -> str:
