@@ -139,7 +139,7 @@ def _name_axes(row: Any, of_family: pd.DataFrame) -> None:
     size_axis(row[0], of_family.loc[of_family["along"] == "size", "parameters"].tolist())
     of_largest = of_family.loc[of_family["along"] == "epoch", "architecture"]
     row[1].set_xlabel(f"Epoch ({of_largest.iloc[0]})")
-    row[1].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    row[1].xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 
 def _unname(row: Any) -> None:
