@@ -243,8 +243,8 @@ def of_removal(tables: dict[str, pd.DataFrame], memorised_at: float) -> list[str
         )
         sentences.append(
             f"{name}: {about['n_removed']:,.0f} of {about['n_train']:,.0f} training examples are natural and score "
-            f"{memorised_at:g} or more, or are their copies. Test accuracy of {about['runs']:.0f} runs each, trained on "
-            f"{accuracies}."
+            f"{memorised_at:g} or more, or are their copies. Test accuracy of {about['runs']:.0f} runs each, "
+            f"trained on {accuracies}."
         )
         for examples in table["examples"].unique():
             costs = _interval(*_of(rows.loc[(examples, "random - memorised")]), sign="+")

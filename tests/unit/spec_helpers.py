@@ -42,7 +42,7 @@ def without(key):
 
 
 def specs(study):
-    """Every spec of a study but that of its report, which holds the whole config, as text."""
+    """Every spec of a study as text, but those of its report and scorecard, which depend on all of it."""
     found = {("runs", *run): study.runs_spec(*run) for run in study.runs}
     for run in study.runs:
         found |= {("block", *run, block): study.block_spec(*run, block) for block in study.methods[run[2]].blocks}
@@ -50,6 +50,14 @@ def specs(study):
         found["counts", *run] = study.counts_spec(*run)
         found["scores", *run] = study.scores_spec(*run)
     for dataset in study.datasets:
+        for architecture in study.architectures_on(dataset):
+            found["epochs", dataset, architecture] = study.epochs_spec(dataset, architecture)
+        for architecture in study.removal_on(dataset):
+            found["selection", dataset, architecture] = study.selection_spec(dataset, architecture)
+            found["removal", dataset, architecture] = study.removal_spec(dataset, architecture)
+        for name in study.families:
+            found["transitions", dataset, name] = study.transitions_spec(dataset, name)
+            found["sensitivity", dataset, name] = study.sensitivity_spec(dataset, name)
         found["prepare", dataset] = study.prepare_spec(dataset)
         found |= {("trajectories", dataset, name): study.trajectories_spec(dataset, name) for name in study.families}
         for family, method in study.distilled_along(dataset):
@@ -64,6 +72,7 @@ def figure_specs(study, dataset):
     """By kind of figure: each kind has its own spec."""
     found = {
         "figure": study.figure_spec("most_memorised", dataset),
+        "schedules figure": study.schedule_figure_spec("memorised_vs_epoch", dataset),
         "sizes figure": study.mean_memorisation_spec(dataset),
         "hazards": study.hazards_spec(dataset),
     }

@@ -401,7 +401,9 @@ def test_the_overlap_changes_scores_and_what_comes_after_and_no_run():
         specs(study_of_vit(pretrained="timm")),
         specs(study_of_vit(pretrained="timm", pretraining_overlap="no")),
     )
-    assert {key[0] for key in one if one[key] != other[key]} == {"scores", "figure", "sizes figure"}
+    assert {key[0] for key in one if one[key] != other[key]} == {
+        *("scores", "epochs", "figure", "sizes figure", "schedules figure")
+    }
 
 
 def test_a_network_of_the_users_own_gets_its_arguments_and_is_in_the_code_of_its_runs(tmp_path, monkeypatch):
@@ -417,25 +419,29 @@ def test_a_network_of_the_users_own_gets_its_arguments_and_is_in_the_code_of_its
 @pytest.mark.parametrize(("key", "value"), [("mlp.hidden", [9]), ("resnet.width", 3), ("resnet.depth", 14)])
 def test_changing_an_architecture_changes_only_its_own_specs(key, value):
     differing = changed_specs(full_config(), changed(f"architectures.{key}", value))
-    assert {spec[0] for spec in differing} == {"runs", "block", "counts"}
+    assert {spec[0] for spec in differing} == {"runs", "block", "counts", "epochs"}
     assert {spec[2] for spec in differing} == {key.partition(".")[0]}
 
 
 @pytest.mark.parametrize(("recipe", "users"), [("short", {"mlp", "resnet"}), ("long", {"wide"})])
 def test_changing_a_recipe_changes_only_the_specs_of_its_users(recipe, users):
     differing = changed_specs(full_config(), changed(f"recipes.{recipe}.learning_rate", 0.3))
-    assert {spec[2] for spec in differing} == users
-    assert {spec[0] for spec in differing} == {"runs", "block", "counts"}
+    figures = {spec for spec in differing if spec[0] == "schedules figure"}
+    assert {spec[2] for spec in differing - figures} == users
+    assert {spec[0] for spec in differing - figures} == {"runs", "block", "counts", "epochs"}
+    assert bool(figures) == (recipe == "short")  # of the architectures that are drawn
 
 
 def test_target_accuracy_changes_the_counts_and_no_run():
     differing = changed_specs(full_config(), changed("recipes.long.target_accuracy", 0.5))
-    assert differing == {("counts", dataset, "wide", "one-hot") for dataset in ("digits", "noisy", "plain")}
+    datasets = ("digits", "noisy", "plain")
+    expected = {("counts", dataset, "wide", "one-hot") for dataset in datasets}
+    assert differing == expected | {("epochs", dataset, "wide") for dataset in datasets}
 
 
 def test_more_seeds_leave_the_specs_of_earlier_blocks_identical():
     differing = changed_specs(full_config(), full_config() | {"seeds": 12})
-    assert {spec[0] for spec in differing} == {"counts", "block"}
+    assert {spec[0] for spec in differing} == {"counts", "block", "epochs"}
     assert {spec[4] for spec in differing if spec[0] == "block"} == {2}
 
 
@@ -453,21 +459,23 @@ def test_a_further_dataset_or_architecture_changes_no_existing_spec(key, value, 
 def test_the_options_of_the_analysis_change_no_run_and_no_counts():
     after = full_config() | {"memorised_at": 0.5, "confidence": 0.9, "families": {}}
     kinds = {spec[0] for spec in changed_specs(full_config(), after)}
-    assert kinds == {"scores", "trajectories", "figure", "sizes figure"}
+    figures = {"figure", "sizes figure", "schedules figure"}
+    assert kinds == {"scores", "trajectories", "epochs", "transitions", "sensitivity", *figures}
 
 
 @pytest.mark.parametrize(("key", "value"), [("tau", 0.2), ("fdr", 0.1)])
 def test_the_options_of_trajectories_change_nothing_else(key, value):
     differing = changed_specs(full_config(), changed(key, value))
-    assert differing == {("trajectories", dataset, "sizes") for dataset in full_config()["datasets"]}
+    kinds = ("trajectories", "sensitivity")
+    assert differing == {(kind, dataset, "sizes") for kind in kinds for dataset in full_config()["datasets"]}
 
 
 def test_a_further_family_leaves_the_trajectories_along_the_others():
     after = changed("families.widths", {"title": "Widths", "architectures": ["mlp", "wide"]})
     differing = changed_specs(full_config(), after)
     datasets = full_config()["datasets"]
-    expected = {(kind, name) for name in datasets for kind in ("figure", "sizes figure")}
-    expected |= {("trajectories", name, "widths") for name in datasets}
+    expected = {(kind, name) for name in datasets for kind in ("figure", "sizes figure", "schedules figure")}
+    expected |= {(kind, name, "widths") for name in datasets for kind in ("trajectories", "transitions", "sensitivity")}
     assert differing == expected
 
 

@@ -65,6 +65,15 @@ REFUSED = {
         {"distillation": {"one-hot": {"teacher": "resnet"}}},
         ["distillation.one-hot: the name 'one-hot' is taken; choose another, such as distilled-from-resnet"],
     ),
+    "an arm's name": ({"distillation": {"removal-none": {"teacher": "mlp"}}}, ["the name 'removal-none' is taken"]),
+    "removal of a reference": (
+        {"removal": {"architectures": ["neighbour"]}},
+        ["removal.architectures names 'neighbour'", "allowed: mlp, resnet"],
+    ),
+    "removal in odd blocks": (
+        {"removal": {"runs": 5, "block_size": 2}},
+        ["removal.runs is 5; it must be a multiple of removal.block_size (2)"],
+    ),
     "full-data again": ({"distillation": {"full-data": {"teacher": "mlp"}}}, ["the name 'full-data' is taken"]),
     "a ratio's name": ({"distillation": {"ratio-1-4": {"teacher": "mlp"}}}, ["the name 'ratio-1-4' is taken"]),
     "another teacher": (
@@ -358,8 +367,17 @@ GROWTHS = {
         tracked(architectures=["mlp", "wide"]),
         {"proxies figure"},
     ),
-    "a further ratio": (tracked(), tracked(ratios=["3/4"]), {"proxies"}),
-    "a second further ratio": (tracked(ratios=["3/4"]), tracked(ratios=["3/4", "1/4"]), {"proxies"}),
+    "a further ratio": (tracked(), tracked(ratios=["3/4"]), {"proxies", "sensitivity"}),
+    "a second further ratio": (
+        *(tracked(ratios=["3/4"]), tracked(ratios=["3/4", "1/4"])),
+        {"proxies", "sensitivity"},
+    ),
+    "runs without memorised examples": ({}, {"removal": {"runs": 4, "block_size": 4}}, set()),
+    "more runs without memorised examples": (
+        {"removal": {"runs": 4, "block_size": 4}},
+        {"removal": {"runs": 8, "block_size": 4}},
+        {"removal"},
+    ),
     "a further student": (
         taught(teacher="wide", students=["mlp"]),
         taught(teacher="wide", students=["mlp", "resnet"]),
@@ -378,9 +396,10 @@ def test_growing_changes_no_run_no_counts_no_score_and_no_trajectory_that_exists
 
 def test_more_seeds_leave_the_specs_of_earlier_blocks_of_all_methods():
     differing = changed_specs(many(), many("seeds", 12))
-    assert {spec[0] for spec in differing} == {"counts", "block", "proxies"}  # the last merge the second
+    merges = {"proxies", "epochs"}  # of counts
+    assert {spec[0] for spec in differing} == {"counts", "block", *merges}
     assert {spec[4] for spec in differing if spec[0] == "block"} == {2}
-    assert {spec[3] for spec in differing if spec[0] != "proxies"} == {
+    assert {spec[3] for spec in differing if spec[0] not in merges} == {
         name for name in Study(many()).methods if name != "full-data"
     }
 
@@ -424,8 +443,10 @@ def test_teachers_of_all_data_are_told_from_those_of_the_subset_in_every_score_a
 
 def test_a_change_of_the_teachers_recipe_changes_its_students_and_no_other_run():
     differing = changed_specs(many(), many("recipes.long.learning_rate", 0.3))
-    assert {spec[2:4] for spec in differing} == {("wide", "one-hot"), ("wide", "told"), ("mlp", "widely")}
-    assert {spec[0] for spec in differing} == {"runs", "block", "counts"}
+    of_runs = {spec for spec in differing if spec[0] in ("runs", "block", "counts")}
+    assert {spec[2:4] for spec in of_runs} == {("wide", "one-hot"), ("wide", "told"), ("mlp", "widely")}
+    assert {spec[0] for spec in differing - of_runs} == {"epochs"}
+    assert {spec[2] for spec in differing - of_runs} == {"wide"}
 
 
 def test_a_change_of_the_teachers_network_changes_its_students():
@@ -436,8 +457,9 @@ def test_a_change_of_the_teachers_network_changes_its_students():
 
 def test_the_options_of_the_analysis_change_no_run_and_no_counts_of_any_method():
     kinds = {spec[0] for spec in changed_specs(many(), many() | {"memorised_at": 0.5, "confidence": 0.9, "tau": 0.2})}
-    figures = {"figure", "sizes figure", "distillation figure", "proxies figure"}
-    assert kinds == {"scores", "trajectories", "distillation", "proxies", *figures}
+    figures = {"figure", "sizes figure", "schedules figure", "distillation figure", "proxies figure"}
+    stages = {"scores", "trajectories", "epochs", "transitions", "sensitivity", "distillation", "proxies"}
+    assert kinds == stages | figures
 
 
 def test_the_early_epoch_changes_full_data_runs_what_learns_from_them_and_their_proxies():
@@ -455,8 +477,8 @@ def test_the_early_epoch_changes_full_data_runs_what_learns_from_them_and_their_
 def test_target_accuracy_changes_the_counts_of_all_methods_and_no_run():
     differing = changed_specs(many(), many("recipes.short.target_accuracy", 0.5))
     users = {run for run in Study(many()).scored if run[1] in ("mlp", "resnet")}
-    assert {spec for spec in differing if spec[0] != "proxies"} == {("counts", *run) for run in users}
-    assert {spec[0] for spec in differing} == {"counts", "proxies"}
+    assert {spec for spec in differing if spec[0] == "counts"} == {("counts", *run) for run in users}
+    assert {spec[0] for spec in differing} == {"counts", "proxies", "epochs"}
 
 
 def test_augmentation_matters_only_to_students_on_datasets_that_take_it():
