@@ -25,7 +25,7 @@ LINES = 2  # of pictures of each kind
 LEFT = 0.62  # inches of the labels of the charts
 STEP, AXIS = 0.13, 0.36  # inches: of a row of a chart, and of the axis below
 TEXT, LETTERS = 5, 84  # points of the notes, and letters of one line across the figure
-NOTE = 0.09  # inches of a line of the notes
+NOTE, NONE = 0.09, 0.2  # inches of a line of the notes, and of a row without pictures
 NUMBERS = ["value", "low", "high", "n_examples"]
 
 
@@ -69,6 +69,9 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
     width, columns = style.ONE_COLUMN / len(families) - pictures.GUTTER, pictures.columns_of(len(families))
     lines = 3.8 if numbers["label_noise"].eq(True).any() else 2.8
     line = width / columns + pictures.LINE * lines
+    pictured = numbers[numbers["series"] == "picture"].groupby(["kind", "family"]).size()
+    most = {kind: max(pictured.get((kind, family["title"]), 0) for family in families) for kind in COLUMNS}
+    heights = {kind: max(-(-count // columns) * line, NONE) for kind, count in most.items()}
     parts = [
         pictures.TITLE_LINE * (max(title.count("\n") for title in titles) + 1.5),
         chart,
@@ -76,7 +79,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
         chart,
         AXIS + 0.2,
         NOTE * max(note.count("\n") + 1.5 for note in notes),
-        *[pictures.HEADING + LINES * line] * len(COLUMNS),
+        *[pictures.HEADING + of_kind for of_kind in heights.values()],
     ]
     height = sum(parts)
     tops = np.cumsum([0, *parts])
@@ -96,7 +99,7 @@ def draw(spec: dict[str, Any], numbers: pd.DataFrame, dataset: Dataset) -> Figur
         start = number / len(families) + 0.5 * pictures.GUTTER / style.ONE_COLUMN
         figure.text(start, 1 - tops[5] / height, note, fontsize=TEXT, va="top", linespacing=1.1)
         box = (number / len(families), 0, width / style.ONE_COLUMN, (height - tops[6]) / height)
-        _draw_pictures(figure.add_axes(box), of_family, dataset, width, columns, line, height - tops[6])
+        _draw_pictures(figure.add_axes(box), of_family, dataset, width, columns, line, heights)
     _legend(figure, populations, 1 - (tops[5] - 0.16) / height)
     return figure
 
@@ -181,7 +184,13 @@ def _of(numbers: pd.DataFrame, quantity: str) -> list[Any]:
 
 
 def _draw_pictures(
-    axes: Axes, numbers: pd.DataFrame, dataset: Dataset, width: float, columns: int, line: float, height: float
+    axes: Axes,
+    numbers: pd.DataFrame,
+    dataset: Dataset,
+    width: float,
+    columns: int,
+    line: float,
+    heights: dict[str, float],
 ) -> None:
     """Pictures of each kind of set under a heading; lengths in inches."""
     image, top = width / columns, 0.0
@@ -191,15 +200,15 @@ def _draw_pictures(
         pictures.draw_heading(axes, kind.capitalize(), gap, top)
         top += pictures.HEADING
         if shown.empty:
-            pictures.draw_none(axes, gap, top + image / 2)
+            pictures.draw_none(axes, gap, top + NONE / 2)
         for number, row in enumerate(list[Any](shown.itertuples())):
             left, upper = number % columns * image + gap, top + number // columns * line
             extent = (left, left + image - 2 * gap, upper + image - 2 * gap, upper)
             colour = style.COLOURS["flipped label"] if row.label_noise else "black"
             position = int(row.position)
             pictures.draw_picture(axes, dataset.train.images[position], extent, gap, _caption(row), colour)
-        top += LINES * line
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+        top += heights[kind]
+    axes.set(xlim=(0, width), ylim=(top, 0), aspect="equal")
     axes.set_axis_off()
 
 

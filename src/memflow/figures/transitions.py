@@ -14,11 +14,11 @@ from matplotlib.path import Path
 
 from memflow.figures import style
 from memflow.figures.families import heading
-from memflow.figures.pictures import short
 from memflow.statistics.states import STATES
 
 COLOURS = {"not fitted": style.PALETTE[7], "memorised": style.PALETTE[5], "generalised": style.PALETTE[0]}
 WIDEST = 11  # points, of a flow of all examples; widths follow the square root, or small flows could not be seen
+LONGEST = 18  # letters of a name; the sizes of a family differ in their last ones
 MOST_NAMED = 8  # sizes or epochs whose shares fit side by side across the figure
 OUTCOMES = ("memorised", "generalised")  # of examples that are not fitted
 PANEL = 0.75  # inches
@@ -107,7 +107,7 @@ def _draw_flows(axes: Axes, flows: pd.DataFrame, n_panels: int, rotated: bool) -
         axes.add_patch(PathPatch(Path(steps, codes), facecolor="none", alpha=0.55, capstyle="butt", **look))
     named = _spread(len(names), MOST_NAMED // n_panels)
     _write_shares(axes, flows, names, named)
-    labels = [short(names[place]) for place in named]
+    labels = [names[place] if len(names[place]) <= LONGEST else f"…{names[place][1 - LONGEST :]}" for place in named]
     axes.set_xticks(named, labels, rotation=90 if rotated else 0, fontsize=5)
 
 
