@@ -278,7 +278,7 @@ def test_the_script_writes_the_figure(name, tmp_path, monkeypatch):
     if name == "sensitivity":
         kind, tables = "sensitivity", [rows_of(of, "all").drop(columns="family") for of in spec["families"]]
     else:
-        kind, given = "thresholds", counted(GROUPS["flipped"])
+        kind, given = "thresholds", counted(GROUPS["clean"])
         tables = [given[given["architecture"] == of].drop(columns="architecture") for of in spec["architectures"]]
     paths = [tmp_path / f"{number}.csv" for number in range(len(tables))]
     for path, table in zip(paths, tables, strict=True):
