@@ -90,7 +90,8 @@ def _cards(results: Results, datasets: dict[str, Any]) -> dict[tuple[str, str], 
     if not any(part["families"] for part in datasets.values()):
         return {}
     cards: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in results.table("claims.csv").to_dict("records"):
+    rows: list[Any] = results.table("claims.csv").to_dict("records")
+    for row in rows:
         cards.setdefault((row["dataset"], row["family"]), []).append({**row, "finding": card.finding(row)})
     return cards
 
