@@ -120,7 +120,7 @@ def test_halves_that_measure_different_examples_may_differ_without_an_error():
     values = np.array([1.0, 5.0, 1.2, 5.4, 0.8, 5.1, 1.1, 4.9])
     of = mean_of_halves("mean", values, 30, above=0.1)
     even, odd = values[0::2], values[1::2]
-    error = np.sqrt(even.var(ddof=1) / 4 + odd.var(ddof=1) / 4) / 2
+    error = np.sqrt(1.2) * np.sqrt(even.var(ddof=1) / 4 + odd.var(ddof=1) / 4) / 2
     assert (of.value, of.se, of.df) == (pytest.approx(values.mean()), pytest.approx(error), 6)
     assert of.se < mean_of("mean", values, 30).se / 5
 
