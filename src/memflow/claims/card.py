@@ -180,9 +180,8 @@ def finding(row: Mapping[Any, Any]) -> str:
         return f"needs {row['missing']}"
     if not np.isfinite(row["low"]):
         return f"{row['statistic']}: {row['value']:.3f}, without variation between the runs"
-    return (
-        f"{row['statistic']}: {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}], claimed {row['claimed']}"
-    ).replace("-0.", "−0.")
+    found = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}], claimed {row['claimed']}"
+    return f"{row['statistic']}: {found.replace('-', '−')}"
 
 
 def _find(claim: Claim, evidence: Evidence | str) -> Found:
