@@ -1,5 +1,6 @@
 """Every claim on hand-made evidence, the card, and docs/claims.md."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import tiny_config
 from scipy.stats import t as student
 
 from memflow import provenance
@@ -14,8 +16,9 @@ from memflow.claims import card, proxy, size, teaching, time
 from memflow.claims.card import CLAIMS, COLUMNS, PARTS, Claim, describe, judge
 from memflow.claims.evidence import Evidence
 from memflow.claims.rules import CONTRADICTED, DEFINITIONAL, SUPPORTED, UNDETERMINED, Part, p_value
+from memflow.config import Study
 from memflow.errors import InputError
-from memflow.files import write_csv
+from memflow.files import write_csv, write_npz
 
 N, MANY = 120, 900  # many examples: enough that chance alone selects some
 NAMES = {2: ["small", "large"], 3: ["small", "medium", "large"]}
@@ -147,6 +150,7 @@ FLOW = {
     "examples": "clean label",
 }
 OF_SET = {"kind": "model-wise", "examples": "clean label"}
+DROP = OF_SET | {"quantity": "drop"}
 
 
 @pytest.mark.parametrize(
@@ -485,6 +489,38 @@ def test_a_card_is_read_from_the_results_of_a_study(tmp_path, family):
     again = card.read(tmp_path)
     assert describe(again) == describe(found)
     assert again["verdict"].tolist() == found["verdict"].tolist()
+
+
+def test_the_card_is_judged_from_the_files_of_a_study(tmp_path, simulate_family):
+    config = tiny_config(families={"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}})
+    spec = Study(config).claims_spec()
+    sizes = dict(zip(("mlp", "resnet"), simulate_family([np.full(N, 0.7), np.full(N, 0.4)]), strict=True))
+    rows = [
+        row(value, examples="clean label", quantity=name, epoch=6)
+        for name, value in (("rise", 0.2), ("fall", 0.1), ("transient_drop", 0.2))
+    ]
+    along = "transitions/digits/sizes/one-hot"
+    tables = {f"epochs/digits/{name}/one-hot.csv": table(*rows) for name in sizes}
+    tables |= {f"{along}.csv": table(row(0.8, **FLOW)), f"{along}.transient.csv": table(row(0.2, **DROP))}
+    for name, of in tables.items():
+        write_csv(tmp_path / name, of)
+    for name, of in sizes.items():
+        write_npz(tmp_path / f"counts/digits/{name}/one-hot.npz", vars(of))
+    for path in [*tmp_path.rglob("*.csv"), *tmp_path.rglob("*.npz")]:
+        provenance.write([path], {}, inputs={}, started=provenance.now())
+    card.run(spec, tmp_path, tmp_path / "claims.csv")
+    found = card.read(tmp_path).set_index("claim")
+    for name in ("mean falls", "decreasing", "three stages", "transient in time", "transient in size", "not fitted"):
+        assert found.loc[name, "verdict"] == SUPPORTED, name
+    assert found.loc["schedule", "missing"].startswith("one architecture of the family under two recipes")
+    parts = pd.read_csv(tmp_path / "claims.parts.csv")
+    assert parts["claim"].value_counts()["three stages"] == 2
+    record = provenance.read(tmp_path / "claims.csv")
+    assert record["definition"] == json.loads(json.dumps(spec))
+    assert len(record["inputs"]) == len(sizes) + len(tables)
+    (tmp_path / f"{along}.csv").write_text("changed")
+    with pytest.raises(provenance.ProvenanceError, match=r"one-hot\.csv"):
+        card.run(spec, tmp_path, tmp_path / "claims.csv")
 
 
 # The document.
