@@ -305,10 +305,16 @@ def over_time(kind, architectures=study.drawn):
     return lambda wildcards: collect(path, architecture=architectures(wildcards.dataset), **wildcards)
 
 
-def along_families(kind, stage="trajectories", name=f"/{ONE_HOT}"):
+def along_families(kind, stage="trajectories"):
     """Files of one kind of a stage, one for each family."""
-    path = f"{RESULTS}/{stage}/{{dataset}}/{{family}}{name}.{kind}"
+    path = f"{RESULTS}/{stage}/{{dataset}}/{{family}}/{ONE_HOT}.{kind}"
     return lambda wildcards: collect(path, family=study.families_on(wildcards.dataset), **wildcards)
+
+
+def sensitivity(wildcards):
+    """Tables of what results depend on, one for each family."""
+    path = f"{RESULTS}/sensitivity/{wildcards.dataset}/{{family}}.csv"
+    return collect(path, family=study.families_on(wildcards.dataset))
 
 
 def of_distillation(kind):

@@ -335,7 +335,7 @@ rule transient:
 
 rule sensitivity_figure:
     input:
-        sensitivity=along_families("csv", "sensitivity", ""),
+        sensitivity=sensitivity,
     output:
         **figure("sensitivity"),
     log:
