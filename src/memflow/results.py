@@ -9,7 +9,7 @@ from memflow import provenance
 
 NUMBERS = (
     *("value", "low", "high", "se", "df", "p_value", "p_holm", "ceiling", "reliability_score", "reliability_proxy"),
-    *("n_examples", "epoch", "runs"),
+    *("predicted", "n_examples", "epoch", "runs"),
 )
 
 
