@@ -261,6 +261,8 @@ def of_removal(tables: dict[str, pd.DataFrame], memorised_at: float) -> list[str
             )
         if not about["weight_decay"]:
             flags.append("the recipe has no weight decay")
+        if about["pretraining_overlap"] != "no":
+            flags.append("initial weights may have seen the images with their labels (pretraining_overlap)")
         if flags:
             sentences.append(f"{name}: read this with care: {'; '.join(flags)}.")
     return sentences

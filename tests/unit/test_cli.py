@@ -1,6 +1,8 @@
 import json
+import re
 import shutil
 
+import pandas as pd
 import pytest
 import yaml
 from helpers import block_spec, noise_images, tiny_config
@@ -12,13 +14,25 @@ from memflow.data import prepared
 VERBS = {
     "config": "check a config file",
     "plan": "say what a study would run",
+    "status": "say how far a study is",
+    "clean": "delete the weights of teachers",
     "summary": "say what a finished study found",
+    "claims": "say which of the literature's claims a finished study supports",
     "show": "show one training example",
     "prepare": "load a dataset",
     "train": "train one block of seeds",
     "count": "merge blocks into counts",
     "score": "turn counts into score tables",
     "classify": "tell how every example's score changes",
+    "distil": "tell how learning from a teacher changes",
+    "proxies": "merge what tracked runs tell of every example",
+    "epochs": "tell how scores change during training",
+    "transitions": "tell which examples change from memorised to generalised",
+    "sensitivity": "tell how results depend on runs",
+    "judge": "judge the claims of the literature",
+    "select": "choose the memorised examples",
+    "removal": "compare the test accuracy without memorised",
+    "report": "write the report of a finished study",
 }
 
 
@@ -70,7 +84,9 @@ def test_the_help_lists_every_verb_and_how_to_run_a_study(capsys):
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "snakemake --cores all" in said
-    assert [verb for verb in VERBS if f"\n    {verb} " not in said] == []
+    assert re.findall(r"^ {4}(\w+)", said.partition("VERB\n")[2], re.M) == [*VERBS]
+    listed = said.partition("Verbs for you:")[2].partition(" explains each")[0]
+    assert [verb for verb in VERBS if not re.search(rf"\b{verb}\b", listed)] == []
 
 
 def test_the_help_of_a_rules_verb_says_how_to_see_its_calls(capsys):
@@ -99,9 +115,25 @@ def test_config_refuses_a_wrong_file_with_the_reason(config_file, refused):
     assert "did you mean 'seeds'?" in said
 
 
-def test_config_and_summary_name_a_path_that_does_not_exist(tmp_path, refused):
+def test_verbs_name_a_path_that_does_not_exist(tmp_path, refused):
     assert "no config file" in refused("config", tmp_path / "absent.yaml")
     assert f"{tmp_path} holds no finished study" in refused("summary", tmp_path)
+    assert f"{tmp_path} holds no claims.csv; run snakemake first" in refused("claims", tmp_path)
+
+
+def test_claims_prints_the_card_with_verdict_and_finding(tmp_path, capsys):
+    numbers = {"statistic": "change", "value": 0.2, "low": 0.1, "high": 0.3, "claimed": "above 0.01", "missing": ""}
+    row = {"dataset": "digits", "family": "MLPs", "verdict": "supported", **numbers, "statement": "It rises"}
+    other = row | dict.fromkeys(numbers) | {"missing": "two sizes", "verdict": "undetermined", "statement": "It falls"}
+    pd.DataFrame([row | {"source": "A 2020"}, other | {"source": "B 2021"}]).to_csv(tmp_path / "claims.csv")
+    cli.main(["claims", str(tmp_path)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line] == [
+        ["digits,", "MLPs"],
+        ["supported", "It", "rises", "(A", "2020)"],
+        ["change:", "0.200", "[0.100,", "0.300],", "claimed", "above", "0.01"],
+        ["undetermined", "It", "falls", "(B", "2021)"],
+        ["needs", "two", "sizes"],
+    ]
 
 
 def test_train_writes_block_sidecar_and_log(train, tmp_path, capsys):
@@ -133,21 +165,52 @@ def test_a_dataset_that_does_not_exist_is_refused_by_name(train, tmp_path, refus
     assert "absent.npz" in refused(*train(dataset=tmp_path / "absent.npz"))
 
 
-def test_count_score_and_classify_refuse_inputs_without_sidecar(tmp_path, refused):
-    families = {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}
-    study = Study(tiny_config(block_size=8, families=families))
-    data, block, counts = (tmp_path / name for name in ("data.npz", "block-0.npz", "counts.npz"))
-    prepared.save(noise_images(), data)
-    shutil.copy(data, block)
-    spec = json.dumps(study.counts_spec("digits", "mlp", "one-hot"))
-    said = refused("count", "--spec", spec, "--dataset", data, "--blocks", block, "--output", counts)
-    assert "block-0.npz has no sidecar" in said
-    spec = json.dumps(study.scores_spec("digits", "mlp", "one-hot"))
-    said = refused("score", "--spec", spec, "--counts", counts, "--output", tmp_path / "scores.parquet")
-    assert "counts.npz has no sidecar" in said
-    spec = json.dumps(study.trajectories_spec("digits", "sizes"))
-    said = refused("classify", "--spec", spec, "--counts", counts, counts, "--output", tmp_path / "types.parquet")
-    assert "counts.npz has no sidecar" in said
+FAMILY = {"families": {"sizes": {"title": "Sizes", "architectures": ["mlp", "resnet"]}}}
+WITHOUT = {"removal": {"runs": 2, "block_size": 2, "architectures": ["mlp"]}}
+REFUSING = {  # verbs that read the outputs of others, and which of these has no sidecar
+    "count": (("dataset", "blocks", "output"), "block-0"),
+    "score": (("counts", "output"), "counts"),
+    "classify": (("counts", "output"), "counts"),
+    "epochs": (("dataset", "counts", "blocks", "output"), "counts"),
+    "transitions": (("counts", "output"), "counts"),
+    "sensitivity": (("counts", "output"), "counts"),
+    "select": (("dataset", "counts", "output"), "counts"),
+    "removal": (("dataset", "hazards", "removed", "none", "memorised", "random", "output"), "removed"),
+}
+
+
+@pytest.mark.parametrize("verb", REFUSING)
+def test_a_verb_refuses_an_input_without_sidecar_by_name(verb, tmp_path, refused):
+    options, missing = REFUSING[verb]
+    study = Study(tiny_config(block_size=8, **FAMILY, **WITHOUT))
+    of_family = {"classify": "trajectories", "transitions": "transitions", "sensitivity": "sensitivity"}
+    named = {"count": "counts", "score": "scores", "epochs": "epochs", "select": "selection", "removal": "removal"}
+    arguments = ["digits", "sizes"] if verb in of_family else ["digits", "mlp"]
+    arguments += ["one-hot"] if verb in ("count", "score") else []
+    spec = getattr(study, f"{(of_family | named)[verb]}_spec")(*arguments)
+    files = {"blocks": "block-0.npz", "hazards": "hazards.csv", "output": "made/output.csv"}
+    prepared.save(noise_images(), tmp_path / "dataset.npz")
+    for option in options[:-1]:
+        path = tmp_path / files.get(option, f"{option}.npz")
+        if not path.exists():
+            shutil.copy(tmp_path / "dataset.npz", path)
+    given = [part for option in options for part in (f"--{option}", tmp_path / files.get(option, f"{option}.npz"))]
+    if verb in of_family:
+        given.insert(given.index("--counts") + 1, tmp_path / "counts.npz")
+    assert f"{missing}.npz has no sidecar" in refused(verb, "--spec", json.dumps(spec), *given)
+    assert not (tmp_path / "made").exists()
+
+
+def test_judge_refuses_a_study_whose_counts_have_no_sidecar(tmp_path, refused):
+    spec = Study(tiny_config(block_size=8, **FAMILY)).claims_spec()
+    for member in ("mlp", "resnet"):
+        path = tmp_path / f"counts/digits/{member}/one-hot.npz"
+        path.parent.mkdir(parents=True)
+        prepared.save(noise_images(), path)
+    card = tmp_path / "claims.csv"
+    said = refused("judge", "--spec", json.dumps(spec), "--results", tmp_path, "--output", card)
+    assert "mlp/one-hot.npz has no sidecar" in said
+    assert not card.exists()
 
 
 def test_a_bug_ends_with_its_traceback_on_the_terminal_and_in_the_log(train, tmp_path, capsys):

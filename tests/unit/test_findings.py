@@ -12,12 +12,15 @@ from memflow.findings import (
     describe,
     of_distillation,
     of_proxies,
+    of_removal,
     of_types,
     proxy_groups,
     proxy_rows,
     read_numbers,
     side_by_side,
 )
+from memflow.methods import ARMS
+from memflow.removal import CONTRASTS
 from memflow.statistics.trajectory_types import TESTED
 
 VALUES = {"memorisation": (0.123, 0.1, 0.15), "memorised": (42, 40, 44), "acc_in": (0.99, 0.98, 1)}
@@ -535,7 +538,78 @@ def test_a_group_without_scores_has_neither_sentence_nor_table():
 
 @pytest.mark.parametrize("column", ["student", "method", "proxy", "architecture"])
 def test_names_that_look_like_numbers_are_read_back_as_they_were_written(tmp_path, column):
-    pd.DataFrame({column: ["007", "1e3"], "reliability_score": [0.5, None]}).to_csv(tmp_path / "t.csv", index=False)
+    missing = {name: [0.5, None] for name in ("value", "p_holm", "ceiling", "reliability_score", "predicted")}
+    pd.DataFrame({column: ["007", "1e3"], **missing}).to_csv(tmp_path / "t.csv", index=False)
     numbers = read_numbers(tmp_path / "t.csv")
     assert numbers[column].tolist() == ["007", "1e3"]
-    assert numbers["reliability_score"].dtype == float
+    assert [name for name in missing if numbers[name].dtype != float] == []
+
+
+# --- removal ---------------------------------------------------------------------------------------------------------
+
+WHERE = {"all": 719, "no copy in training": 1700}
+
+
+def removed(groups=("all",), missed=0, decay=5e-4, seed=0):
+    """A random table of the three arms."""
+    random = np.random.default_rng(seed)
+    common = {"runs": 10, "runs_not_converged": missed, "n_removed": 1234, "n_train": 50_000, "weight_decay": decay}
+    keys = [(group, quantity) for group in groups for quantity in (*ARMS, *CONTRASTS)]
+    table = pd.DataFrame(
+        common
+        | {"examples": group, "quantity": quantity, "n_examples": WHERE[group]}
+        | limits(random, -1 if quantity in CONTRASTS else 0)
+        for group, quantity in keys
+    )
+    return table.assign(pretraining_overlap="no")
+
+
+def said_of_removal(*tables):
+    made = of_removal({f"net-{number}": table for number, table in enumerate(tables)}, 0.25)
+    return [text.replace("\u00a0", " ") for text in made]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("groups", [("all",), tuple(WHERE)])
+def test_what_the_memorised_examples_are_worth_is_said_with_the_numbers_of_the_table(groups, seed):
+    table = removed(groups, seed=seed)
+    first, *costs = said_of_removal(table)
+    assert first.startswith(
+        "net-0: 1,234 of 50,000 training examples are natural and score 0.25 or more, or are their copies. "
+        "Test accuracy of 10 runs each, trained on "
+    )
+    arms = re.findall(rf"([a-z][a-z ]+) {INTERVAL}", first.partition("trained on ")[2])
+    assert [arm[0] for arm in arms] == ["all", "without the memorised", "without as many others"]
+    for (_, *numbers), quantity in zip(arms, ARMS, strict=True):
+        assert parsed(numbers) == pytest.approx(three(row(table, examples="all", quantity=quantity)), abs=5.01e-4)
+    assert len(costs) == len(groups)
+    for sentence, group in zip(costs, groups, strict=True):
+        start = "net-0: without random minus without memorised examples"
+        shared = " on the 1,700 test examples with no copy in training" if group != "all" else ""
+        found = re.fullmatch(rf"{start}{shared} {INTERVAL}, paired by seed\.", sentence)
+        expected = three(row(table, examples=group, quantity="random - memorised"))
+        assert parsed(found.groups()) == pytest.approx(expected, abs=5.01e-4)
+
+
+@pytest.mark.parametrize(
+    ("missed", "decay", "flags"),
+    [
+        (3, 5e-4, "3 of 30 runs are below the in-sample target"),
+        (0, 0.0, "the recipe has no weight decay"),
+        (30, 0.0, "30 of 30 runs are below the in-sample target; the recipe has no weight decay"),
+    ],
+)
+def test_runs_that_were_trained_too_little_or_without_weight_decay_are_flagged(missed, decay, flags):
+    assert said_of_removal(removed(missed=missed, decay=decay))[2:] == [f"net-0: read this with care: {flags}."]
+
+
+def test_weights_that_may_have_seen_the_images_are_flagged_of_their_network():
+    said = said_of_removal(removed(), removed().assign(pretraining_overlap="unknown"))
+    assert [text for text in said if "may have seen the images" in text] == said[-1:]
+    assert said[-1].startswith("net-1: read this with care: ")
+
+
+def test_every_network_without_memorised_examples_has_its_own_sentences():
+    said = said_of_removal(removed(), removed(missed=1), removed(tuple(WHERE)))
+    assert [text.partition(":")[0] for text in said] == ["net-0"] * 2 + ["net-1"] * 3 + ["net-2"] * 3
+    assert said_of_removal() == []
