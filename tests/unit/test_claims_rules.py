@@ -84,11 +84,12 @@ def test_regions_are_said_in_words(limits, words):
     "of",
     [
         part(1.0, 0.0, above=0.5),
+        part(1.0, 4e-18, above=0.5),
         part(1.0, np.nan, above=0.5),
         part(np.nan, 1.0, above=0.5),
         part(1.0, 1.0, above=0.5, df=0),
     ],
-    ids=["se 0", "se NaN", "value NaN", "df 0"],
+    ids=["se 0", "se of rounding", "se NaN", "value NaN", "df 0"],
 )
 def test_without_an_error_there_is_no_evidence(of):
     assert not of.is_tested

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from memflow.statistics.signflip import holm
+from memflow.statistics.trajectory_types import ROUNDING
 
 SUPPORTED, CONTRADICTED, UNDETERMINED = "supported", "contradicted", "undetermined"
 DEFINITIONAL = "definitional"
@@ -45,8 +46,8 @@ class Part:
 
     @property
     def is_tested(self) -> bool:
-        """Whether there is an error to judge by. Exactly zero says that nothing varied, not that all is known."""
-        return bool(np.isfinite(self.value) and self.se > 0 and self.df >= 1)
+        """Whether there is an error to judge by. Zero, but for rounding, says that nothing varied: no evidence."""
+        return bool(np.isfinite(self.value) and self.se > ROUNDING and self.df >= 1)
 
     @property
     def p_for(self) -> float:
