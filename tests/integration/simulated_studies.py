@@ -197,6 +197,15 @@ def moving(seed: int, *changes: float) -> dict[tuple[str, str], Evidence]:
     return {("simulated", "moving"): Evidence(sizes, transient=sets, **JUDGED)}
 
 
+def borderline(seed: int) -> dict[tuple[str, str], Evidence]:
+    """No size has an effect, but many examples are between fitted and not: one half of the runs often disagrees."""
+    simulated = Simulation(seed)
+    is_between = ORDER % 2 == 0
+    same = (np.where(is_between, 0.63, SURE), np.where(is_between, 0.46, spread(simulated)))
+    sizes = simulated.sizes([same] * 2)
+    return {("simulated", "borderline"): Evidence(sizes, flows=transitions.flows(sizes, **RULE), **JUDGED)}
+
+
 def with_effects(seed: int) -> dict[tuple[str, str], Evidence]:
     """Every claim holds, by far."""
     simulated = Simulation(seed)

@@ -13,7 +13,7 @@ import simulated_studies as simulated
 
 from memflow.claims.card import CLAIMS
 from memflow.claims.rules import CONTRADICTED, SUPPORTED, UNDETERMINED, Part, mean_of_halves, p_value, verdicts
-from memflow.claims.size import tails, types
+from memflow.claims.size import not_fitted, tails, types
 from memflow.distillation import group_changes
 
 STUDIES = 400
@@ -126,6 +126,19 @@ def test_clear_effects_are_found():
     assert (power[SUPPORTED] >= 0.6).all()
     assert (power["card"] >= 0.3).all()
     assert (power[CONTRADICTED] <= bound(power["studies"])).all()
+
+
+def test_what_is_close_to_being_fitted_is_fitted_by_other_runs_not_by_larger_models():
+    share, gain, both = [], [], []
+    for seed in range(80_000, 80_000 + 60):
+        (evidence,) = simulated.borderline(seed).values()
+        parts = not_fitted(evidence)
+        for found, of in ((share, parts[:1]), (gain, parts[1:]), (both, parts)):
+            found.append(alone_by(of))
+    print(f"\nnot fitted, no effect of size: {Counter(share)} by the share, {Counter(both)} with the smallest's own")
+    assert np.mean(np.array(share) == SUPPORTED) > 0.3
+    assert np.mean(np.array(gain) == SUPPORTED) <= bound(60)
+    assert np.mean(np.array(both) == SUPPORTED) <= bound(60)
 
 
 # The tails, whose mixtures are quick where few count patterns are possible: all is fitted.

@@ -9,6 +9,7 @@ from memflow.distillation import group_changes
 from memflow.statistics import mixture
 from memflow.statistics.bimodality import HIGH, LOW
 from memflow.statistics.resampling import degrees, jackknife_errors
+from memflow.statistics.states import NOT_FITTED, states
 from memflow.statistics.trajectory_types import ROUNDING, describe
 
 INTERPOLATES = 0.99  # mean in-sample accuracy of the natural examples
@@ -143,7 +144,20 @@ def not_fitted(evidence: Evidence) -> Found:
     row = evidence.row(evidence.flows, examples=evidence.examples, **keys)
     if row is None or row["n_examples"] < FEWEST:
         return f"{FEWEST} natural examples that the smallest model does not fit"
-    return [part_of(row, "share of what is not fitted that the largest memorises or generalises", above=0.5)]
+    groups = evidence.first.n_groups
+    (gain,), (error,) = jackknife_errors(groups, lambda used: np.array([_gain_of_unfitted(evidence, used)]))
+    return [
+        part_of(row, "share of what is not fitted that the largest memorises or generalises", above=0.5),
+        # What is close to the threshold is often fitted by other runs of the smallest model, too.
+        Part(
+            "that share minus what other runs of the smallest fit",
+            float(gain),
+            float(error),
+            degrees(groups),
+            above=SMALLEST_MOVE,
+            n_examples=row["n_examples"],
+        ),
+    ]
 
 
 def transient(evidence: Evidence) -> Found:
@@ -194,6 +208,23 @@ def _moving(evidence: Evidence, kind: str, above: float = -np.inf, below: float 
             "change of the score from the smallest to the largest size", change, count(selected), above, below
         )
     ]
+
+
+def _gain_of_unfitted(evidence: Evidence, used: np.ndarray) -> float:
+    """Share that the largest fits minus share that the smallest fits, of what its other half does not fit."""
+    parity = np.arange(len(used)) % 2
+    gains = []
+    for half in (0, 1):
+        selecting, measuring = ((used > 0) & (parity == of) for of in (half, 1 - half))
+        chosen = evidence.natural & (_states(evidence, evidence.first, selecting) == NOT_FITTED)
+        small, large = (_states(evidence, of, measuring)[chosen] for of in (evidence.first, evidence.last))
+        gains.append((small == NOT_FITTED).mean() - (large == NOT_FITTED).mean() if chosen.any() else np.nan)
+    return float(np.mean(gains))
+
+
+def _states(evidence: Evidence, counts: Counts, groups: np.ndarray) -> np.ndarray:
+    acc_in, acc_out = counts.accuracies(groups.astype(np.int64))
+    return states(acc_in - acc_out, acc_out, evidence.memorised_at)
 
 
 def _described(evidence: Evidence, used: np.ndarray, kind: str) -> Selected:
