@@ -142,6 +142,6 @@ def _note(examples: str, later: pd.DataFrame, n_panels: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in percent: whole numbers, below 10 with a decimal."""
-    percent = 100 * share
+    """A share in percent: whole numbers, below 10 with a decimal. Limits that leave 0 to 1 are cut there."""
+    percent = 100 * min(max(share, 0.0), 1.0)
     return f"{percent:.0f}" if percent >= 9.95 or abs(percent) < 0.05 else f"{percent:.1f}"
