@@ -92,7 +92,8 @@ def test_the_mean_is_that_of_natural_examples(family):
 
 
 def test_both_tails_must_grow(family):
-    flat, polar, low = np.full(N, 0.5), np.where(np.arange(N) % 2, 0.99, 0.01), np.full(N, 0.99)
+    spread = np.linspace(0, 0.1, N)  # up to the edge of the tails: without variation there would be no evidence
+    flat, polar, low = np.full(N, 0.5), np.where(np.arange(N) % 2, 1 - spread, spread), np.full(N, 0.99)
     assert judged("tails grow", evidence(family(flat, polar, groups=6))) == SUPPORTED
     assert judged("tails grow", evidence(family(polar, flat, groups=6))) == CONTRADICTED
     parts = size.tails(evidence(family(flat, low, groups=6)))
