@@ -18,7 +18,10 @@ import pytest
 import yaml
 from matplotlib import image
 
-from memflow import distillation, findings, provenance, proxies, report, scores, trajectories
+from memflow import counts as merged_counts
+from memflow import distillation, findings, provenance, proxies, removal, report, scores, sensitivity, trajectories
+from memflow.claims import card
+from memflow.claims.evidence import Evidence
 from memflow.config import Study
 from memflow.data import hazards
 from memflow.data.prepared import Split
@@ -59,10 +62,12 @@ METHODS = CONFIG | {
         "leaky": {"teacher": "mlp-16", "teacher_data": "full"},
     },
     "proxies": {"runs": 2, "block_size": 2, "ratios": ["1/2"]},
+    "removal": {"runs": 4, "block_size": 2, "architectures": ["mlp-8", "mlp-16"]},
 }
 FLAGGED = {("noisy", "mlp-8"): 2}  # runs of the simulation that are not converged; none elsewhere
 FIGURES = ["mean_memorisation", "score_distribution", "most_memorised"]
 ALONG = ["trajectories", "trajectory_examples"]
+TRUST, MATTER = "How far to trust these numbers", "Does memorisation matter?"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -171,6 +176,15 @@ def build(root, config, simulate):
                 members,
                 root / f"trajectories/{dataset}/{family}/one-hot.parquet",
             )
+            members = [
+                counts[name, of] for of in study.methods_along(dataset, family) for name in entry["architectures"]
+            ]
+            spec = study.sensitivity_spec(dataset, family)
+            sensitivity.run(spec, members, root / f"sensitivity/{dataset}/{family}.csv")
+        for architecture in study.removal_on(dataset):
+            path = root / f"removal/{dataset}/{architecture}.csv"
+            write_csv(path, without_some(dataset, architecture))
+            provenance.write([path], study.removal_spec(dataset, architecture), inputs={}, started=started)
         for family, method in study.distilled_along(dataset):
             spec = study.distillation_spec(dataset, family, method)
             members = [counts[name, "one-hot"] for name in spec["architectures"]]
@@ -195,6 +209,31 @@ def build(root, config, simulate):
         for shade, figure in enumerate(figures_of(config)):
             write_png(folder / f"{figure}.png", 10 * shade + number)
             provenance.write([folder / f"{figure}.png"], spec, inputs={}, started=started)
+
+    if study.families:
+        write_csv(root / "claims.csv", judged(root, study))
+        provenance.write([root / "claims.csv"], study.claims_spec(), inputs={}, started=started)
+
+
+def judged(root, study):
+    """The card of what can be judged by the counts alone; of the family that is drawn backwards nothing is claimed."""
+    evidence = {}
+    for dataset in study.datasets:
+        paths = {name: root / f"counts/{dataset}/{name}/one-hot.npz" for name in ("mlp-8", "mlp-16")}
+        sizes = trajectories.scored_everywhere({name: merged_counts.load(path) for name, path in paths.items()})
+        evidence[dataset, TITLE] = Evidence(sizes, tau=0.05, memorised_at=0.3, confidence=0.9)
+        evidence[dataset, "Backwards"] = "sizes that grow"
+    return card.judge(evidence, 0.9)[0]
+
+
+def without_some(dataset, architecture):
+    """Accuracies of runs without some examples; on one dataset some runs missed their target."""
+    random = np.random.default_rng(len(dataset + architecture))
+    shares = {"none": 0.9, "memorised": 0.7, "random": 0.8}
+    arms = {arm: random.random((4, 50)) < share for arm, share in shares.items()}
+    table = removal.compare(arms, np.arange(50) % 10 == 0, 0.9)
+    marks = {"n_removed": 9, "n_train": 60, "weight_decay": 5e-4, "pretraining_overlap": "no"}
+    return table.assign(runs_not_converged=3 * (dataset == "noisy"), **marks)
 
 
 def agreement(simulate, dataset, architecture):
@@ -298,7 +337,11 @@ def test_headings_descend_one_level_at_a_time_from_the_only_title(any_study):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(below - above <= 1 for above, below in pairwise(levels))
-    assert page.texts("h2") == ["clean", "noisy", "How it was made, and how to make it again"]
+    claims, made = (
+        "What the literature says, and what this study says to it",
+        "How it was made, and how to make it again",
+    )
+    assert page.texts("h2") == ["clean", "noisy", claims, made]
 
 
 def test_the_navigation_leads_to_every_section(any_study):
@@ -307,7 +350,9 @@ def test_the_navigation_leads_to_every_section(any_study):
 
 
 def test_texts_of_the_config_are_shown_and_not_interpreted(page):
-    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", "The data", "Runs", "Figures"]
+    assert page.texts("h3", within="dataset-clean") == [TITLE, "Backwards", TRUST, "The data", "Runs", "Figures"]
+    assert page.texts("h4", within="dataset-clean") == [TITLE, "Backwards"]
+    assert page.texts("h3", within="claims")[0] == f"clean, {TITLE}"
     assert not page.all("b")
 
 
@@ -357,7 +402,9 @@ def test_the_copies_in_each_dataset_are_said(page):
 
 
 def test_findings_are_of_their_own_dataset_with_clean_and_flipped_labels_apart(page):
-    clean, noisy = (page.texts("li", within=f"dataset-{name}")[:-4] for name in ("clean", "noisy"))
+    clean, noisy = (
+        [text for title in (TITLE, "Backwards") for _, text in items(page, name, title)] for name in ("clean", "noisy")
+    )
     assert len(clean) == 2 * (2 + 1 + 1)
     assert len(noisy) == 2 * (4 + 2 + 1)
     assert clean[0].startswith("The mean memorisation of the examples rises from 0.")
@@ -443,6 +490,8 @@ def test_a_study_without_families_has_no_findings_along_them(tmp_path, simulate)
     build(tmp_path / "small", config, simulate)
     page = Page(make(tmp_path / "small", config))
     assert page.texts("h3") == ["The data", "Runs", "Figures"]
+    assert page.texts("h2") == ["clean", "How it was made, and how to make it again"]
+    assert page.texts("table") == page.texts("table", within="runs-clean")
     assert [sentence for sentence in page.texts("li") if "cop" not in sentence] == []
     assert [e["id"] for e in page.all("figure")] == [f"figure-clean-{figure}" for figure in FIGURES]
     assert "1 dataset," in page.texts("header")[0]
@@ -456,6 +505,8 @@ def test_a_study_without_families_has_no_findings_along_them(tmp_path, simulate)
         "figures/clean/most_memorised.png",
         "trajectories/clean/width/one-hot.power.csv",
         "trajectories/noisy/width/one-hot.summary.csv",
+        "sensitivity/noisy/backwards.csv",
+        "claims.csv",
         "scores/clean/mlp-16/one-hot.summary.csv",
         "scores/noisy/neighbour/one-hot.parquet",
         "runs/clean/mlp-8/one-hot/block-1.npz",
@@ -478,8 +529,9 @@ def test_the_same_inputs_give_the_same_bytes(finished, tmp_path):
 def test_the_sidecar_names_every_file_that_the_page_shows(finished):
     record = provenance.read(finished[0] / "report/report.html")
     read = {Path(path).relative_to(finished[0]).as_posix(): digest for path, digest in record["inputs"].items()}
-    per_dataset = 1 + 5 + 1 + 3 * 2 + 2 * 2 + 3 * 2  # copies, pictures, their table, scores, trajectories, blocks
-    assert len(read) == 2 * per_dataset
+    # copies, pictures, their table, scores, trajectories, sensitivity, blocks
+    per_dataset = 1 + 5 + 1 + 3 * 2 + 2 * 2 + 2 + 3 * 2
+    assert len(read) == 2 * per_dataset + 1  # the card
     for name, digest in read.items():
         assert digest == hashlib.sha256((finished[0] / name).read_bytes()).hexdigest()
 
@@ -517,20 +569,22 @@ def items(page, dataset, heading):
 
 
 def test_a_study_without_further_methods_has_no_sections_of_them(page):
-    assert not {"Distillation", "Proxies"} & set(page.texts("h3"))
-    assert page.texts("h4") == []
+    assert not {"Distillation", "Proxies", MATTER} & set(page.texts("h3"))
     assert page.texts("caption") == []
-    assert len(page.texts("p", within=None)) == len([text for text in page.texts("p") if text])
-    words = " ".join(page.texts("main", "header"))
-    for absent in ("istil", "roxies", "teacher", "ablation", "whole training set saw"):
-        assert absent not in words.replace(" ".join(page.texts("figcaption")), "").split("The study, with every")[0]
+    assert all(page.texts("p"))
+    for name in CONFIG["datasets"]:
+        (words,) = [e["text"] for e in page.all("section") if e["id"] == f"dataset-{name}"]
+        words = " ".join(words.split()).replace(" ".join(page.texts("figcaption", within=f"dataset-{name}")), "")
+        for absent in ("istil", "roxies", "teacher", "ablation", "whole training set saw", "paired by seed"):
+            assert absent not in words + page.texts("header")[0]
 
 
 def test_sections_of_distillation_and_proxies_follow_the_families(methods_page):
     for name in METHODS["datasets"]:
         headings = methods_page.texts("h3", within=f"dataset-{name}")
-        assert headings == [TITLE, "Backwards", "Distillation", "Proxies", "The data", "Runs", "Figures"]
-        assert methods_page.texts("h4", within=f"dataset-{name}") == [TITLE, "Backwards"]
+        of_methods = ["Distillation", "Proxies", MATTER]
+        assert headings == [TITLE, "Backwards", *of_methods, TRUST, "The data", "Runs", "Figures"]
+        assert methods_page.texts("h4", within=f"dataset-{name}") == 2 * [TITLE, "Backwards"]
 
 
 def test_the_section_of_distillation_has_the_sentences_of_its_tables_by_family(with_methods, methods_page):
@@ -605,7 +659,8 @@ def test_the_introduction_names_the_methods(methods_page):
 
 
 def test_jobs_of_all_methods_are_counted(methods_page):
-    per_dataset = 2 * 3 + 2 * 3 + 2 * 2 + 2 * 1  # one-hot, students, the further ratio, the whole training set
+    # one-hot, students, the further ratio, the whole training set, that without some
+    per_dataset = 2 * 3 + 2 * 3 + 2 * 2 + 2 * 1 + 2 * 2 * 3
     assert methods_page.texts("p", within="made")[0].startswith(f"{2 * per_dataset} training jobs on ")
 
 
@@ -616,6 +671,7 @@ def test_the_sidecar_names_the_tables_of_methods_too(with_methods):
         for family, method in Study(METHODS).distilled_along(name):
             assert f"distillation/{name}/{family}/{method}.summary.csv" in read
         assert {f"proxies/{name}/{of}.agreement.csv" for of in ("mlp-8", "mlp-16")} <= read
+        assert {f"removal/{name}/{of}.csv" for of in ("mlp-8", "mlp-16")} <= read
 
 
 def test_initial_weights_that_have_seen_held_out_images_are_flagged_for_students(with_methods, tmp_path):
@@ -625,3 +681,94 @@ def test_initial_weights_that_have_seen_held_out_images_are_flagged_for_students
     provenance.write([path], spec, inputs={}, started=provenance.now())
     said = [text for _, text in items(Page(make(folder, METHODS)), "clean", "Distillation")]
     assert sum(text.startswith("leaky (ablation): initial weights of mlp-16 may have seen") for text in said) == 1
+
+
+# --- claims, removal, sensitivity ------------------------------------------------------------------------------------
+
+
+def test_the_card_shows_every_claim_of_every_family_with_its_verdict_finding_and_source(any_study):
+    folder, text = any_study
+    page, table = Page(text), findings.read_numbers(folder / "claims.csv")
+    parts = list(table.groupby(["dataset", "family"], sort=False))
+    assert page.texts("h3", within="claims") == [f"{dataset}, {family}" for (dataset, family), _ in parts]
+    bodies = page.all("tbody", within="claims")
+    for body, ((dataset, _), expected) in zip(bodies, parts, strict=True):
+        cells = [e for e in page.elements if e["tag"] in ("th", "td") and body in e["above"]]
+        rows = [cells[start : start + 4] for start in range(0, len(cells), 4)]
+        assert [row[0]["text"] for row in rows] == expected["statement"].tolist()
+        assert [row[1]["text"] for row in rows] == expected["verdict"].tolist()
+        assert [row[1]["class"] for row in rows] == expected["verdict"].tolist()
+        assert [row[2]["text"] for row in rows] == [card.finding(row) for row in expected.to_dict("records")]
+        assert [row[3]["text"] for row in rows] == expected["source"].tolist()
+        assert dataset in CONFIG["datasets"]
+    assert len(bodies) == 4
+
+
+def test_the_card_of_the_simulated_study_says_what_was_put_into_it(page):
+    verdicts = {row["text"]: cell["text"] for row, cell in zip(*columns(page, "clean"), strict=True)}
+    assert verdicts["The mean score falls with size once models fit their training set"] == "contradicted"
+    assert verdicts["Some examples' scores rise with size"] == "supported"
+    assert verdicts["Proxies correlate with the score"] == "undetermined"
+    texts = page.texts("td", within="claims")
+    assert "needs students of a larger network of the study (distillation), in the family" in texts
+    assert "needs sizes that grow" in texts
+    assert any(
+        re.match(r".+: −?[0-9.]+ \[−?[0-9.]+, −?[0-9.]+\], claimed (above|below|between) ", text) for text in texts
+    )
+
+
+def columns(page, dataset):
+    """Statements and verdicts of a dataset's first family."""
+    (region,) = [e for e in page.all("div") if e.get("aria-label") == f"Claims, {dataset}, {TITLE}"]
+    inside = [e for e in page.elements if region in e["above"]]
+    verdicts = [e for e in inside if e.get("class") in ("supported", "contradicted", "undetermined", "definitional")]
+    return [e for e in inside if e.get("scope") == "row"], verdicts
+
+
+def test_how_far_to_trust_the_numbers_is_said_of_every_family(any_study):
+    folder, text = any_study
+    for name in CONFIG["datasets"]:
+        expected = []
+        for family, entry in CONFIG["families"].items():
+            table = findings.read_numbers(folder / f"sensitivity/{name}/{family}.csv")
+            expected.append(("h4", entry["title"]))
+            expected += [("li", " ".join(said.split())) for said in sensitivity.sentences(table)]
+        assert items(Page(text), name, TRUST) == expected
+        assert len(expected) > 2 * 4
+
+
+def test_runs_that_missed_their_target_are_said_where_it_is_about_trust(page):
+    flagged = [text for _, text in items(page, "noisy", TRUST) if "missed the in-sample target" in text]
+    assert [text.partition(":")[0] for text in flagged] == ["mlp-8", "mlp-8"]  # in both families
+    assert not any("missed the in-sample target" in text for _, text in items(page, "clean", TRUST))
+
+
+def test_what_memorised_examples_are_worth_is_said_of_every_network(with_methods, methods_page):
+    for name in METHODS["datasets"]:
+        paths = {of: with_methods[0] / f"removal/{name}/{of}.csv" for of in ("mlp-8", "mlp-16")}
+        sentences = findings.of_removal({of: findings.read_numbers(path) for of, path in paths.items()}, 0.3)
+        said = [text for _, text in items(methods_page, name, MATTER)]
+        assert said == [" ".join(text.split()) for text in sentences]
+        assert [text.partition(":")[0] for text in said] == sorted(text.partition(":")[0] for text in said)[::-1]
+        flags = [text for text in said if "3 of 12 runs are below the in-sample target" in text]
+        assert len(flags) == (2 if name == "noisy" else 0)
+
+
+def test_removal_without_weight_decay_is_flagged(with_methods, tmp_path):
+    folder = shutil.copytree(with_methods[0], tmp_path / "methods")
+    path = folder / "removal/clean/mlp-16.csv"
+    write_csv(path, without_some("clean", "mlp-16").assign(weight_decay=0.0))
+    provenance.write([path], {}, inputs={}, started=provenance.now())
+    said = [text for _, text in items(Page(make(folder, METHODS)), "clean", MATTER)]
+    assert [text for text in said if "with care" in text] == [
+        "mlp-16: read this with care: the recipe has no weight decay."
+    ]
+
+
+@pytest.mark.parametrize("name", ["removal/noisy/mlp-8.csv", "proxies/clean/mlp-8.agreement.csv"])
+def test_a_changed_table_of_a_method_is_refused_by_name(with_methods, tmp_path, name):
+    folder = shutil.copytree(with_methods[0], tmp_path / "methods")
+    with open(folder / name, "ab") as file:
+        file.write(b"\n")
+    with pytest.raises(ProvenanceError, match=re.escape(name)):
+        make(folder, METHODS)
