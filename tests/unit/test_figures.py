@@ -1,6 +1,7 @@
 import functools
 import itertools
 import json
+import re
 import runpy
 import sys
 from dataclasses import replace
@@ -541,6 +542,18 @@ def test_no_text_covers_another_or_leaves_the_figure(name, n_families):
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_has_module_script_caption_and_rule_and_is_listed():
+    scripts = {path.stem for path in (PROJECT / "workflow/scripts").glob("*.py")}
+    captions = {path.stem for path in (PROJECT / "workflow/report").glob("*.rst") if path.read_text().strip()}
+    modules = {path.stem for path in (PROJECT / "src/memflow/figures").glob("*.py")}
+    rules, common = ((PROJECT / f"workflow/rules/{name}.smk").read_text() for name in ("figures", "common"))
+    listed = re.findall(r"^(?:[A-Z_]+) = (\[\"[a-z_\", ]+\])$", common, re.M)
+    names = [name for names in listed for name in json.loads(names)]
+    assert scripts == captions == set(names) == set(re.findall(r"\*\*figure\(\"(\w+)\"\)", rules))
+    assert len(names) == len(set(names))
+    assert scripts <= modules
 
 
 SIZE_LABELS = {0: "0", 90: "90", 850: "850", 1234: "1.2k", 75_290: "75k", 269_722: "270k", 1_727_962: "1.7M"}
