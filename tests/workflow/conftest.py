@@ -1,5 +1,6 @@
 """A clone of the project in a scratch folder, with the tiny study finished in it."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -50,7 +51,7 @@ class Clone:
         study = yaml.safe_load((self.root / STUDY).read_text())
         for key, value in changes.items():
             study[key] = study[key] | value if isinstance(value, dict) else value
-        (self.root / "studies/variant.yaml").write_text(yaml.safe_dump(study))
+        (self.root / "studies/variant.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
         return "studies/variant.yaml"
 
 
@@ -68,12 +69,19 @@ def clone_project(target: Path) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """The tiny study, run once with the command that users type."""
-    clone = clone_project(tmp_path_factory.mktemp("finished"))
-    done = clone.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return clone
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clone:
+    """The tiny study, run once with the command that users type; each of pytest's workers has a copy of its own."""
+    folder = tmp_path_factory.getbasetemp()
+    made = (folder if worker_id == "master" else folder.parent) / "made"
+    with open(made.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            clone = clone_project(tmp_path_factory.mktemp("unfinished"))
+            done = clone.snakemake()
+            assert done.returncode == 0, done.stdout + done.stderr
+            clone.root.rename(made)
+    shutil.copytree(made, folder / "finished", symlinks=True)
+    return Clone(folder / "finished")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import Clone
@@ -10,23 +11,28 @@ from conftest import Clone
 RESULTS = "results/tiny"
 DISTILLED = "distilled-from-resnet8-w1"
 METHODS = {"distillation": {DISTILLED: {"teacher": "resnet8-w1"}}, "proxies": {"runs": 2, "block_size": 2}}
+METHODS |= {"removal": {"runs": 2, "block_size": 2}}
+ARMS = ("none", "memorised", "random")
+SHOWN = ("claims", "report")  # the verdicts on the claims, and the page that shows them
 OF_DISTILLATION = ("distillation_joint", "distillation_by_trajectory", "teacher_transfer")
 OF_PROXIES = ("proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement")
 
 
 @pytest.fixture(scope="module")
 def planned(finished, tmp_path_factory):
-    """The tiny study in a copy, its config with methods, and what Snakemake plans."""
+    """The tiny study in a copy, and what Snakemake plans with one more method, and with all."""
     root = tmp_path_factory.mktemp("methods") / "clone"
     shutil.copytree(finished.root, root, symlinks=True)
     clone = Clone(root)
-    return clone, clone.planned(study=with_methods(clone))
+    jobs = {"removal": clone.planned(study=with_methods(clone, distillation=None, proxies=None))}
+    return clone, jobs | {"all": clone.planned(study=with_methods(clone))}
 
 
 def with_methods(clone, **changes):
     """The config of the tiny study with methods, in a file of its own; the results folder is the same."""
     path = clone.root / "studies/tiny.yaml"
-    text = path.read_text() + "".join(f"{key}: {json.dumps(value)}\n" for key, value in (METHODS | changes).items())
+    methods = {key: value for key, value in (METHODS | changes).items() if value is not None}
+    text = path.read_text() + "".join(f"{key}: {json.dumps(value)}\n" for key, value in methods.items())
     (clone.root / "studies/methods.yaml").write_text(text)
     return "studies/methods.yaml"
 
@@ -52,14 +58,19 @@ def again(clone, *arguments, study="studies/methods.yaml"):
 
 
 def test_methods_train_what_is_new_and_their_teachers_whose_weights_were_not_kept(planned):
-    _, jobs = planned
-    assert jobs["train"] == 2 + 2  # students, and one block of full-data runs of each network
+    jobs = planned[1]["all"]
+    assert jobs["train"] == 2 + 2 + 3  # students, full-data runs of each network, those without some examples
     assert jobs["train_teacher"] == 2
     assert jobs["count"] == 2  # the students', and the teachers' anew
     assert jobs["distil"] == 1
     assert jobs["proxies"] == 2
+    assert jobs["select"] == jobs["removal"] == 1
     assert "prepare" not in jobs
     assert all(jobs[name] == 1 for name in (*OF_DISTILLATION, *OF_PROXIES))
+
+
+def test_removal_selects_and_trains_one_block_of_each_arm_and_nothing_else(planned):
+    assert planned[1]["removal"] == {"select": 1, "train": len(ARMS), "removal": 1, **dict.fromkeys(SHOWN, 1)}
 
 
 def test_there_is_nothing_left_to_do(done):
@@ -72,10 +83,23 @@ def test_every_figure_and_table_is_there(done):
     page = (done.root / f"{RESULTS}/report/report.html").read_text()
     assert "<h3>Distillation</h3>" in page
     assert "<h3>Proxies</h3>" in page
+    assert "<h3>Does memorisation matter?</h3>" in page
     students = pd.read_parquet(done.root / f"{RESULTS}/scores/digits-noisy/mlp-8/{DISTILLED}.parquet")
     one_hot = pd.read_parquet(done.root / f"{RESULTS}/scores/digits-noisy/mlp-8/one-hot.parquet")
     assert students["index"].tolist() == one_hot["index"].tolist()
     assert students["memorisation"].tolist() != one_hot["memorisation"].tolist()
+
+
+def test_the_arms_are_compared_and_the_claim_about_them_is_judged(done):
+    table = pd.read_csv(done.root / f"{RESULTS}/removal/digits-noisy/resnet8-w1.csv")
+    of_all = table[table["examples"] == "all"].set_index("quantity")["value"]
+    assert of_all["random - memorised"] == pytest.approx(of_all["random"] - of_all["memorised"])
+    assert (table["runs"] == 2).all()
+    with np.load(done.root / f"{RESULTS}/removal/digits-noisy/resnet8-w1.removed.npz") as file:
+        assert (table["n_removed"] == file["removed"].sum()).all()
+    card = pd.read_csv(done.root / f"{RESULTS}/claims.csv").set_index("claim")
+    assert card.loc["removal", "value"] == pytest.approx(of_all["random - memorised"])
+    assert pd.isna(card.loc[["removal", "students fall", "proxies rank"], "missing"]).all()
 
 
 def test_retrained_teachers_have_the_bits_that_they_had(done, finished):
@@ -90,12 +114,27 @@ def test_a_second_method_trains_its_students_only(clone):
     assert jobs.pop("train") == 2
     assert "train_teacher" not in jobs
     assert jobs.pop("count") == jobs.pop("score") == jobs.pop("distil") == 1
-    assert set(jobs) == {"mean_memorisation", *OF_DISTILLATION, "report"}
+    assert set(jobs) == {"mean_memorisation", *OF_DISTILLATION, *SHOWN}
 
 
 def test_without_the_methods_nothing_is_trained_again(clone):
     jobs = again(clone, study="studies/tiny.yaml")
-    assert set(jobs) <= {"mean_memorisation", "report"}
+    assert set(jobs) <= {"mean_memorisation", *SHOWN}
+
+
+def test_without_the_removal_only_the_verdicts_and_the_page_are_made_again(clone):
+    assert set(again(clone, study=with_methods(clone, removal=None))) == set(SHOWN)
+
+
+def test_more_runs_of_the_arms_train_only_the_new_ones(clone):
+    jobs = again(clone, study=with_methods(clone, removal={"runs": 4, "block_size": 2}))
+    assert jobs == {"train": len(ARMS), "removal": 1, **dict.fromkeys(SHOWN, 1)}
+
+
+def test_another_threshold_removes_others_and_trains_without_those(clone):
+    jobs = again(clone, study=with_methods(clone, memorised_at=0.5))
+    assert (jobs["select"], jobs["train"], jobs["removal"]) == (1, 2, 1)  # the arm without removal stays
+    assert not {"train_teacher", "count"} & set(jobs)
 
 
 def test_another_temperature_trains_the_students_only(clone):
@@ -110,28 +149,30 @@ def test_more_tracked_runs_train_only_the_new_ones(clone):
     jobs = again(clone, study=with_methods(clone, proxies={"runs": 4, "block_size": 2}))
     assert jobs.pop("train") == 2
     assert jobs.pop("proxies") == 2
-    assert set(jobs) == {*OF_PROXIES, "report"}
+    assert set(jobs) == {*OF_PROXIES, *SHOWN}
 
 
 def test_a_further_ratio_trains_runs_of_its_own(clone):
     jobs = again(clone, study=with_methods(clone, proxies=METHODS["proxies"] | {"ratios": ["1/4"]}))
     assert jobs["train"] == 2 * 2
     assert jobs["count"] == jobs["score"] == jobs["proxies"] == 2
-    assert not {"train_teacher", "distil", "classify", *OF_DISTILLATION} & set(jobs)
+    assert jobs["sensitivity"] == 1  # compares the ratios
+    assert not {"train_teacher", "distil", "classify", "epochs", "transitions", "select", *OF_DISTILLATION} & set(jobs)
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "stale"),
-    [
-        ("src/memflow/distillation.py", "ROUNDING", "2 * ROUNDING / 2", {"distil", *OF_DISTILLATION, "report"}),
-        ("src/memflow/proxies.py", "1 - original", "1.0 - original", {"proxies", *OF_PROXIES, "report"}),
-    ],
-)
+EDITS = [
+    ("distillation.py", "ROUNDING", "2 * ROUNDING / 2", {"distil", *OF_DISTILLATION, *SHOWN}),
+    ("proxies.py", "1 - original", "1.0 - original", {"proxies", *OF_PROXIES, *SHOWN}),
+    ("removal.py", "- ROUNDING", "- 2 * ROUNDING", {"select", "removal", *SHOWN}),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "stale"), EDITS)
 def test_an_edited_stage_makes_itself_and_its_figures_stale_and_no_training(clone, file, old, new, stale):
-    text = (clone.root / file).read_text()
-    head, separator, tail = text.rpartition(old)
+    path = clone.root / "src/memflow" / file
+    head, separator, tail = path.read_text().rpartition(old)
     assert separator
-    (clone.root / file).write_text(head + new + tail)
+    path.write_text(head + new + tail)
     assert set(again(clone)) == stale
 
 
@@ -141,6 +182,12 @@ def test_an_edited_loss_of_students_trains_students_only(clone):
     assert jobs["train"] == 2
     assert "train_teacher" not in jobs
     assert "proxies" not in jobs
+
+
+def test_another_draw_of_what_is_removed_at_random_trains_the_arms_that_leave_out_examples(clone):
+    clone.edit("src/memflow/removed.py", '"random removal"', '"another removal"')
+    jobs = again(clone)
+    assert jobs == {"select": 1, "train": 2, "removal": 1, **dict.fromkeys(SHOWN, 1)}
 
 
 def test_touching_weights_trains_nothing(clone):
@@ -168,3 +215,14 @@ def test_a_teacher_that_saw_what_its_student_holds_out_is_refused_by_name(clone)
     assert done.returncode != 0
     said = " ".join((done.stdout + done.stderr).split())
     assert "block-1.weights.npz: the teacher of seed 4 was trained on another subset than its student" in said
+
+
+def test_runs_without_other_examples_than_were_selected_are_refused_by_name(clone):
+    path = clone.root / f"{RESULTS}/runs/digits-noisy/resnet8-w1/removal-random/block-0.npz.prov.json"
+    record = json.loads(path.read_text())
+    record["masks"].reverse()
+    path.write_text(json.dumps(record))
+    done = clone.snakemake("--", f"{RESULTS}/removal/digits-noisy/resnet8-w1.csv", study="studies/methods.yaml")
+    assert done.returncode != 0
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "removal-random/block-0.npz was trained on other subsets" in said

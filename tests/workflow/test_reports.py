@@ -3,11 +3,13 @@
 import base64
 import re
 
+import pandas as pd
 import pytest
 
 REPORT = "results/tiny/report/report.html"
-FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "hazards"]
-FIGURES += ["trajectories", "trajectory_examples"]
+FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "memorised_vs_size", "hazards"]
+FIGURES += ["memorised_vs_epoch", "score_distribution_by_epoch", "train_test_gap"]
+FIGURES += ["trajectories", "trajectory_examples", "transitions", "transient", "sensitivity", "artificial_vs_natural"]
 
 
 def test_a_finished_study_has_a_page_with_its_figures_and_findings(finished):
@@ -19,6 +21,11 @@ def test_a_finished_study_has_a_page_with_its_figures_and_findings(finished):
     for group in ("clean", "flipped"):
         assert f"<li>The mean memorisation of the {group} labels " in page
     assert "6 training jobs on " in page
+    assert "<h3>How far to trust these numbers</h3>" in page
+    assert "<h3>digits-noisy, Two tiny networks</h3>" in page
+    assert len(re.findall(r'<td class="(?:supported|contradicted|undetermined|definitional)">', page)) == len(
+        pd.read_csv(finished.root / "results/tiny/claims.csv")
+    )
 
 
 def test_an_edited_template_makes_only_the_page_stale(clone):

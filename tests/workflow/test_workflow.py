@@ -13,10 +13,28 @@ import yaml
 
 RESULTS = "results/tiny"
 BLOCK = f"{RESULTS}/runs/digits-noisy/mlp-8/one-hot/block-0.npz"
-REPORT = {"report": 1}  # shows every figure
-OF_SCORES = {"mean_memorisation": 1, "score_distribution": 1, "most_memorised": 1} | REPORT
-OF_TRAJECTORIES = {"trajectories": 1, "trajectory_examples": 1} | REPORT
-FIGURES = OF_SCORES | OF_TRAJECTORIES
+
+
+def once(*rules):
+    """One job of each rule."""
+    return dict.fromkeys(rules, 1)
+
+
+# A stage and what is stale with it; the page shows every figure, and the verdicts on the claims.
+OF_SCORES = {"score": 3} | once("mean_memorisation", "score_distribution", "most_memorised", "memorised_vs_size")
+OF_SCORES |= once("artificial_vs_natural", "report")
+OVER_TIME = ("memorised_vs_epoch", "score_distribution_by_epoch", "train_test_gap", "artificial_vs_natural")
+OF_EPOCHS = {"epochs": 3} | once(*OVER_TIME, "claims", "report")
+OF_TRAJECTORIES = once("classify", "trajectories", "trajectory_examples", "report")
+OF_TRANSITIONS = once("transitions", "transitions_figure", "transient", "claims", "report")
+OF_SENSITIVITY = once("sensitivity", "sensitivity_figure", "report")
+OF_FAMILIES = OF_TRAJECTORIES | OF_TRANSITIONS | OF_SENSITIVITY
+OF_COUNTS = OF_SCORES | OF_EPOCHS | OF_FAMILIES
+
+
+def of_counts(n):
+    """What is stale with the counts of some architectures."""
+    return OF_COUNTS | dict.fromkeys(("count", "score", "epochs"), n)
 
 
 def test_a_finished_study_has_nothing_to_do(finished):
@@ -53,6 +71,16 @@ def test_trajectories_exist_for_every_example(finished):
     assert len(halves) == 2 * 1078
 
 
+def test_every_claim_has_a_verdict(finished):
+    card = pd.read_csv(finished.root / RESULTS / "claims.csv")
+    verdicts = {"supported", "contradicted", "undetermined", "definitional"}
+    assert set(card["verdict"]) <= verdicts
+    assert card["claim"].is_unique
+    assert card["missing"].notna().tolist() == card["statistic"].isna().tolist()
+    shown = finished.run("memflow", "claims", RESULTS)
+    assert all(statement in shown.stdout for statement in card["statement"]), shown.stderr
+
+
 def test_one_figure_can_be_asked_for_alone(clone):
     shutil.rmtree(clone.root / RESULTS)
     planned = clone.planned(f"{RESULTS}/figures/digits-noisy/score_distribution.pdf")
@@ -65,41 +93,59 @@ def test_a_figure_of_trajectories_needs_no_scores(clone):
     assert planned == {"prepare": 1, "train": 4, "count": 2, "classify": 1, "trajectories": 1}
 
 
-def test_a_study_without_families_has_no_trajectories(clone):
+def test_a_figure_over_time_needs_no_scores(clone):
+    shutil.rmtree(clone.root / RESULTS)
+    planned = clone.planned(f"{RESULTS}/figures/digits-noisy/memorised_vs_epoch.pdf")
+    assert planned == {"prepare": 1, "train": 6, "count": 3, "epochs": 3, "memorised_vs_epoch": 1}
+
+
+def test_a_study_without_families_has_nothing_along_them(clone):
     study = yaml.safe_load((clone.root / "studies/tiny.yaml").read_text())
     del study["families"]
     (clone.root / "studies/variant.yaml").write_text(yaml.safe_dump(study))
-    assert clone.planned(study="studies/variant.yaml") == OF_SCORES
+    along_sizes_and_epochs = OF_SCORES | OF_EPOCHS
+    del along_sizes_and_epochs["claims"]
+    figures = {rule: jobs for rule, jobs in along_sizes_and_epochs.items() if rule not in ("score", "epochs")}
+    assert clone.planned(study="studies/variant.yaml") == figures
     shutil.rmtree(clone.root / RESULTS)
     planned = clone.planned(study="studies/variant.yaml")
-    assert planned == {"prepare": 1, "train": 6, "count": 3, "score": 3, "hazards": 1} | OF_SCORES
+    assert planned == {"prepare": 1, "train": 6, "count": 3, "hazards": 1} | along_sizes_and_epochs
 
 
-def test_an_edited_estimator_makes_scores_and_their_figures_stale_and_no_training(clone):
-    clone.edit("src/memflow/scores.py", "2 * r / (1 + r)", "2 * r / (1.0 + r)")
-    assert clone.planned() == {"score": 3} | OF_SCORES
+EDITS = [  # a module is part of whatever imports it
+    ("scores.py", "2 * r / (1 + r)", "2 * r / (1.0 + r)", OF_SCORES | OF_SENSITIVITY),
+    ("trajectories.py", "strata=2", "strata=1", OF_FAMILIES),
+    ("statistics/paired.py", "DRAWS = 20_000", "DRAWS = 20_001", OF_EPOCHS | OF_FAMILIES),
+    ("statistics/power.py", "COPIES = 200", "COPIES = 201", OF_FAMILIES),
+    ("statistics/states.py", "FITTED = 0.5", "FITTED = 0.6", OF_EPOCHS | OF_TRANSITIONS),
+    ("epochs.py", '("rise", "fall",', '("fall", "rise",', OF_EPOCHS),
+    ("transitions.py", '"memorised or generalised"', '"generalised or memorised"', OF_TRANSITIONS),
+    ("sensitivity.py", "RELIABILITIES = (0.9,", "RELIABILITIES = (0.8,", OF_SENSITIVITY),
+    ("claims/size.py", "SMALLEST_CHANGE = 0.01", "SMALLEST_CHANGE = 0.02", once("claims", "report")),
+]
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("trajectories.py", "strata=2", "strata=1"),
-        ("statistics/paired.py", "DRAWS = 20_000", "DRAWS = 20_001"),
-        ("statistics/power.py", "COPIES = 200", "COPIES = 201"),
-    ],
-)
-def test_an_edited_test_makes_trajectories_and_their_figures_stale_and_no_training_and_no_scores(clone, file, old, new):
+@pytest.mark.parametrize(("file", "old", "new", "stale"), EDITS)
+def test_an_edited_stage_makes_itself_and_what_shows_it_stale_and_no_training(clone, file, old, new, stale):
     clone.edit(f"src/memflow/{file}", old, new)
-    assert clone.planned() == {"classify": 1} | OF_TRAJECTORIES
+    assert clone.planned() == stale
 
 
-@pytest.mark.parametrize("option", ["tau", "fdr"])
-def test_another_rule_for_types_classifies_anew_and_trains_nothing(clone, option):
-    assert clone.planned(study=clone.variant(**{option: 0.3})) == {"classify": 1} | OF_TRAJECTORIES
+SETTINGS = {  # what each makes stale
+    "tau": OF_TRAJECTORIES | OF_SENSITIVITY | once("claims"),
+    "fdr": OF_TRAJECTORIES | OF_SENSITIVITY,
+    "memorised_at": OF_COUNTS,
+}
+
+
+@pytest.mark.parametrize("option", SETTINGS)
+def test_another_rule_for_what_counts_trains_nothing(clone, option):
+    assert clone.planned(study=clone.variant(**{option: 0.3})) == SETTINGS[option]
 
 
 def test_a_comment_or_docstring_makes_nothing_stale(clone):
-    modules = ["scores.py", "trajectories.py", "training/sgd.py", "subsets.py"]
+    modules = ["scores.py", "trajectories.py", "training/sgd.py", "subsets.py", "epochs.py", "transitions.py"]
+    modules += ["sensitivity.py", "claims/card.py", "claims/size.py", "removal.py", "statistics/states.py"]
     modules += ["statistics/paired.py", "statistics/power.py", "figures/style.py", "figures/pictures.py"]
     for file in modules:
         path = clone.root / "src/memflow" / file
@@ -109,22 +155,24 @@ def test_a_comment_or_docstring_makes_nothing_stale(clone):
 
 def test_an_edited_training_loop_makes_the_networks_stale_and_no_reference(clone):
     clone.edit("src/memflow/training/sgd.py", "/ batch, parameters)", "/ (batch + 0), parameters)")
-    assert clone.planned() == {"train": 4, "count": 2, "score": 2, "classify": 1} | FIGURES
+    assert clone.planned() == {"train": 4} | of_counts(2)
 
 
 def test_an_edited_figure_makes_only_that_figure_stale(clone):
     clone.edit("src/memflow/figures/score_distribution.py", "Share of examples", "Part of examples")
-    assert clone.planned() == {"score_distribution": 1} | REPORT
+    assert clone.planned() == once("score_distribution", "report")
 
 
 def test_edited_picture_grids_make_only_the_figures_with_pictures_stale(clone):
     clone.edit("src/memflow/figures/pictures.py", "CAPTION_SIZE = 5", "CAPTION_SIZE = 6")
-    assert clone.planned() == {"most_memorised": 1, "hazards": 1} | OF_TRAJECTORIES
+    assert clone.planned() == once(
+        "most_memorised", "hazards", "trajectories", "trajectory_examples", "transient", "report"
+    )
 
 
 def test_an_edited_figure_script_makes_only_that_figure_stale(clone):
     clone.edit("workflow/scripts/score_distribution.py", "inputs={", "inputs={**{}, ")
-    assert clone.planned() == {"score_distribution": 1} | REPORT
+    assert clone.planned() == once("score_distribution", "report")
 
 
 def test_touching_every_file_trains_nothing(clone):
@@ -138,8 +186,8 @@ def test_touching_every_file_trains_nothing(clone):
 def test_more_seeds_train_only_the_new_blocks(clone):
     old = (clone.root / BLOCK).read_bytes()
     study = clone.variant(seeds=12)
-    assert clone.planned(study=study) == {"train": 3, "count": 3, "score": 3, "classify": 1} | FIGURES
-    done = clone.snakemake(study=study)
+    assert clone.planned(study=study) == {"train": 3} | of_counts(3)
+    done = clone.snakemake("--", f"{RESULTS}/scores/digits-noisy/mlp-8/one-hot.parquet", study=study)
     assert done.returncode == 0, done.stderr
     assert (clone.root / BLOCK).read_bytes() == old
     table = pd.read_parquet(clone.root / RESULTS / "scores/digits-noisy/mlp-8/one-hot.parquet")
@@ -148,13 +196,15 @@ def test_more_seeds_train_only_the_new_blocks(clone):
 
 def test_a_new_architecture_trains_only_itself(clone):
     wider = {"mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"}}
-    assert clone.planned(study=clone.variant(architectures=wider)) == {"train": 2, "count": 1, "score": 1} | REPORT
+    planned = clone.planned(study=clone.variant(architectures=wider))
+    assert planned == {"train": 2, **once("count", "score", "epochs", "claims", "report")}
 
 
 def test_a_changed_architecture_retrains_only_itself(clone):
     other = {"mlp-8": {"model": "mlp", "hidden": [9], "recipe": "short"}}
-    stale = {"train": 2, "count": 1, "score": 1, "classify": 1} | FIGURES
-    del stale["most_memorised"]  # shows the family's largest network, which is another
+    stale = {"train": 2} | of_counts(1)
+    for figure in ("most_memorised", "score_distribution_by_epoch"):  # of the family's largest network: another
+        del stale[figure]
     assert clone.planned(study=clone.variant(architectures=other)) == stale
 
 
