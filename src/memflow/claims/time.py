@@ -56,6 +56,7 @@ def gap(evidence: Evidence) -> Found:
         table = evidence.epochs.get(name, pd.DataFrame(columns=["examples", "quantity", "epoch", "value"]))
         wide = table[table["examples"] == "all"].pivot_table(index="epoch", columns="quantity", values="value")
         if {"acc_in", "acc_test", "memorisation"} <= {*wide}:
+            wide = wide.dropna(subset=["acc_in", "acc_test", "memorisation"])  # peaks may lie between two epochs
             points.append(np.stack([wide["acc_in"] - wide["acc_test"], wide["memorisation"]]))
     if not points or sum(point.shape[1] for point in points) < 5:
         return "five sizes and epochs together"
