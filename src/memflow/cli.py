@@ -373,10 +373,10 @@ def _judge(arguments: argparse.Namespace) -> None:
 
 
 def _select(arguments: argparse.Namespace) -> None:
-    from memflow import removal
+    from memflow import selection
 
     config.check_code(arguments.spec)
-    removal.select(arguments.spec, arguments.dataset, arguments.counts, arguments.output)
+    selection.run(arguments.spec, arguments.dataset, arguments.counts, arguments.output)
 
 
 def _removal(arguments: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ STAGES = {
     "trajectories": ["memflow.trajectories"],
     "distillation": ["memflow.distillation"],
     "proxies": ["memflow.proxies"],
+    "selection": ["memflow.selection"],
     "removal": ["memflow.removal"],
     "epochs": ["memflow.epochs"],
     "transitions": ["memflow.transitions"],
@@ -41,7 +42,6 @@ NOT_OF_IMAGES = {"root", "download", "train", "test", "file", "near_duplicates"}
 NOT_OF_IMAGES |= {f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels")}
 NOT_OF_RUNS = ("datasets", "pretraining_overlap")  # keys of an architecture that its runs do not depend on
 NOT_OF_CLAIMS = (*NOT_OF_RUNS, "recipe")
-SELECTS = ("runs", "seeds", "memorised_at")  # of the spec of a selection, what decides which examples are selected
 Spec = dict[str, Any]
 
 
@@ -185,17 +185,21 @@ class Study:
         arm = next(arm for arm in ARMS if removal_method(arm) == method)
         if arm == "none":
             return {"design": "whole"}
-        selection = {key: value for key, value in self.selection_spec(dataset, architecture).items() if key in SELECTS}
-        return {"design": f"without {arm}", "removal": {"arm": arm, "selection": selection}}
+        return {
+            "design": f"without {arm}",
+            "removal": {"arm": arm, "selection": self.selection_spec(dataset, architecture)},
+        }
 
     def selection_spec(self, dataset: str, architecture: str) -> Spec:
         """What determines which examples are removed as memorised, besides the counts."""
         return _with_code(
             {
-                "stage": "removal",
+                "stage": "selection",
                 "runs": self.runs_spec(dataset, architecture, ONE_HOT),
                 "seeds": self.methods[ONE_HOT].seeds,
                 "memorised_at": self.config["memorised_at"],
+                "near_duplicates": self.datasets[dataset]["near_duplicates"],  # copies leave together
+                "duplicates": "memflow.data.hazards",
             }
         )
 

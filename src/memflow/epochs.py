@@ -27,6 +27,7 @@ from memflow.training.outcomes import SHARED, block_masks
 
 CURVES = ("memorised", "memorisation", "acc_in", "acc_out", "not_fitted", "generalised")
 CHANGES = ("rise", "fall", "transient_share", "transient_drop", "transient_score")
+OF_SET = CHANGES[2:]
 OF_TRANSIENT = ("transient_drop", "transient_score")  # means over the set, not over all examples
 NATURAL = "clean label"  # among populations; all examples where none is artificial
 COUNTED = ("epochs", "train_correct", "test_correct", "accuracy")  # of a block's arrays
@@ -295,8 +296,9 @@ def changes(
     Each quantity is the mean of two, with the even groups of runs selecting and the odd ones measuring, and vice versa.
 
     - ``rise`` and ``fall``: the *selecting* half gives the epoch with the largest share of memorised examples (of the
-      group of examples at hand; the first such epoch); the *measuring* half gives the share memorised there minus that
-      at the first, or at the last epoch.
+      group of examples at hand; the first such epoch), of all but the first and the last, so that a curve that only
+      rises has a fall below zero; the *measuring* half gives the share memorised there minus that at the first, or at
+      the last epoch. NaN with fewer than three epochs.
     - The transient set: examples that by the *selecting* half are memorised at the epoch at which it has most memorised
       natural examples, and generalised at the last epoch. ``transient_share``: the set as a share of the examples, a
       statement of the *selecting* half alone, which noise makes positive where nothing changes. ``transient_score``:
@@ -313,11 +315,11 @@ def changes(
     Returns
     -------
     values : float64[P, 5]
-        In the order of :data:`CHANGES`. NaN where there is only one epoch, and for means over a transient set that is
+        In the order of :data:`CHANGES`. NaN where there are too few epochs, and for means over a transient set that is
         empty in a half.
     peaks : int64[P, 5, 2]
-        Position of the peak in the even and in the odd half: the group's own for the first two, that of the natural
-        examples for the others.
+        Position of the peak in the even and in the odd half: the group's own, between the first and the last epoch, for
+        the first two, that of the natural examples over all epochs for the others.
     n_examples : float64[P, 5]
         Examples in the group; for means over the transient set, its size (mean of the halves).
     """
@@ -325,6 +327,7 @@ def changes(
     by_half = [[tally.scores(epoch, half) for epoch in epochs] for half in (0, 1)]  # [2][E] of float64[n]
     shares = np.array([_shares_memorised(scores, [*groups_of_examples, natural], memorised_at) for scores in by_half])
     peak = shares.argmax(axis=1)  # [2, P + 1]
+    interior = 1 + shares[:, 1:-1].argmax(axis=1) if len(epochs) > 2 else peak
     values = np.full((len(groups_of_examples), len(CHANGES), 2), np.nan)
     sizes = np.empty((len(groups_of_examples), 2))
     for half, other in ((0, 1), (1, 0)):
@@ -335,13 +338,15 @@ def changes(
             sizes[number, half] = chosen.sum()
             measured = chosen & np.isfinite(at_last)
             curve = shares[other, :, number]
-            highest, score = curve[peak[half, number]], _mean(at_peak[measured])
+            highest, score = curve[interior[half, number]], _mean(at_peak[measured])
             share = _mean(chosen[where & np.isfinite(by_half[half][-1])])
             drop = score - _mean(at_last[measured])
             values[number, :, half] = [highest - curve[0], highest - curve[-1], share, drop, score]
+    if len(epochs) < 3:
+        values[:, : len(CHANGES) - len(OF_SET)] = np.nan
     if len(epochs) == 1:
         values[:] = np.nan
-    peaks = np.stack([np.stack([peak[:, number]] * 2 + [peak[:, -1]] * 3) for number in range(len(values))])
+    peaks = np.stack([np.stack([interior[:, number]] * 2 + [peak[:, -1]] * 3) for number in range(len(values))])
     n_examples = np.stack([np.full(len(CHANGES), where.sum(), dtype=np.float64) for where in groups_of_examples])
     n_examples[:, [CHANGES.index(name) for name in OF_TRANSIENT]] = sizes.mean(axis=1, keepdims=True)
     return values.mean(axis=2), peaks, n_examples

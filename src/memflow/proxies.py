@@ -6,6 +6,7 @@ one ratio; C-scores at different ratios are different measures and stay apart, b
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def run(spec: dict[str, Any], dataset_path: Path, blocks: list[Path], counts_pat
     uniform = spec["counts"][0]["require_uniform_device"]
     made_under = counts.conditions(block_records, blocks, uniform)
     count_records = _check_counts(spec, fingerprint, counts_paths)
-    merged = [counts.load(path) for path in counts_paths]
+    merged = [counts.load_last(path) for path in counts_paths]
     measures = [
         *(from_runs(name, by_run[name]) for name in DIRECTIONS if name in by_run),
         *c_scores(dict(zip(_ratios(spec), merged, strict=True))),
@@ -268,22 +269,22 @@ def summarise(merged: Counts, measures: list[Measure], confidence: float) -> pd.
     Returns
     -------
     DataFrame
-        One row per ``proxy`` (first ``memorisation``, the score as estimated) and ``quantity``: ``mean`` and standard
-        ``deviation`` over the examples, and how it is distributed (:func:`memflow.statistics.bimodality.describe`), for
-        which values of proxies, but not the score, are first brought to [0, 1] by their smallest and largest.
-        ``value``, ``low``, ``high`` (jackknife over runs, of the score and the C-scores over groups), ``n_examples``,
-        ``runs``.
+        One row per ``proxy`` (first ``memorisation``, the score as estimated), group of ``examples``
+        (:func:`memflow.summary.populations`) and ``quantity``: ``mean`` and standard ``deviation`` over the examples,
+        and how it is distributed (:func:`memflow.statistics.bimodality.describe`), for which values of proxies, but not
+        the score, are first brought to [0, 1] by their smallest and largest. ``value``, ``low``, ``high`` (jackknife
+        over runs, of the score and the C-scores over groups), ``n_examples``, ``runs``.
     """
     score = Measure("memorisation", (merged.n_groups,), 0, lambda used: merged.only(used[0]).scores(), high)
     rows = []
-    for measure in (score, *measures):
-        described = _described(measure, scaled=measure is not score)
+    for measure, (examples, where) in product((score, *measures), _parts(merged).items()):
+        described = _described(measure, where, scaled=measure is not score)
         limits = agreement.interval(described, measure.units, confidence)
-        n_examples = int(np.isfinite(measure.value(_everything(measure.units))).sum())
+        n_examples = int(np.isfinite(measure.value(_everything(measure.units))[where]).sum())
         counted = {"n_examples": n_examples, "runs": measure.runs or len(merged.converged)}
         for quantity, limit in zip((*SPREAD, *bimodality.NAMES), limits.T, strict=True):
             interval = dict(zip(("value", "low", "high"), limit, strict=True))
-            rows.append({"proxy": measure.name, "quantity": quantity, **interval, **counted})
+            rows.append({"proxy": measure.name, "examples": examples, "quantity": quantity, **interval, **counted})
     return pd.DataFrame(rows)
 
 
@@ -412,9 +413,14 @@ def _ceilings(part: Counts, reliabilities: dict[str, float | None]) -> dict[str,
     return {kind: (r**0.5 if r and r > 0 else np.nan, spearman[kind]) for kind, r in reliabilities.items()}
 
 
-def _described(measure: Measure, scaled: bool) -> Callable[[Used], np.ndarray]:
+def _parts(merged: Counts) -> dict[str, np.ndarray]:
+    """All examples, and where some are artificial the groups of :func:`memflow.summary.populations`, as bool[n]."""
+    return populations(merged) | {"all": np.ones(merged.n_examples, dtype=bool)}
+
+
+def _described(measure: Measure, where: np.ndarray, scaled: bool) -> Callable[[Used], np.ndarray]:
     def statistic(used: Used) -> np.ndarray:
-        values = measure.value(used).astype(np.float64)
+        values = measure.value(used)[where].astype(np.float64)
         values = values[np.isfinite(values)]
         if len(values) < 2 or np.ptp(values) == 0:
             return np.full(len(SPREAD) + len(bimodality.NAMES), np.nan)

@@ -16,10 +16,7 @@ from scipy.special import stdtrit
 from memflow import counts, provenance, removed
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
-from memflow.errors import InputError
-from memflow.files import sha256, write_csv, write_npz
-from memflow.provenance import ProvenanceError
-from memflow.statistics.trajectory_types import ROUNDING
+from memflow.files import sha256, write_csv
 from memflow.training.outcomes import block_masks, unpack
 
 CONTRASTS = {  # what is subtracted from what
@@ -27,54 +24,6 @@ CONTRASTS = {  # what is subtracted from what
     "none - memorised": ("none", "memorised"),
     "none - random": ("none", "random"),
 }
-
-
-def select(spec: dict[str, Any], dataset_path: Path, counts_path: Path, output: Path) -> None:
-    """Write which examples are removed as memorised.
-
-    Parameters
-    ----------
-    spec : dict
-        From :meth:`memflow.config.Study.selection_spec`.
-    dataset_path, counts_path : Path
-        Prepared dataset; one-hot counts of the architecture.
-    output : Path
-        ``<architecture>.removed.npz``: ``index`` int32[n] and ``removed`` bool[n].
-
-    Raises
-    ------
-    ProvenanceError
-        If the counts were not made as the spec says.
-    InputError
-        If a class would be left without an image.
-    """
-    started, record = provenance.now(), provenance.read(counts_path)
-    dataset = prepared.load(dataset_path)
-    expected = {"runs": spec["runs"], "seeds": spec["seeds"], "fingerprint": dataset.fingerprint}
-    found = {key: record["definition"].get(key, "missing") for key in expected}
-    if differences := provenance.differences(found, expected):
-        raise ProvenanceError(f"{counts_path} has not the counts to select from: {'; '.join(differences)}")
-    chosen = memorised(counts.load(counts_path), spec["memorised_at"])
-    left = np.bincount(dataset.train.labels[~chosen], minlength=dataset.n_classes)
-    if (left == 0).any():
-        name = dataset.class_names[int(np.argmin(left))]
-        raise InputError(
-            f"without the examples that score {spec['memorised_at']:g} or more no training image of class {name!r} is "
-            "left; raise memorised_at, or remove the key `removal`"
-        )
-    write_npz(output, {"index": dataset.train.index, "removed": chosen})
-    provenance.write(
-        [output],
-        {**spec, "fingerprint": dataset.fingerprint},
-        inputs={dataset_path: sha256(dataset_path), counts_path: record["outputs"][counts_path.name]},
-        started=started,
-    )
-
-
-def memorised(merged: counts.Counts, memorised_at: float) -> np.ndarray:
-    """Natural examples that score at least ``memorised_at``, with their natural exact and near duplicates, bool[n]."""
-    chosen = (merged.scores() >= memorised_at - ROUNDING) & ~merged.is_artificial
-    return np.isin(merged.near_duplicate_group, merged.near_duplicate_group[chosen]) & ~merged.is_artificial
 
 
 def run(
@@ -92,7 +41,7 @@ def run(
     spec : dict
         From :meth:`memflow.config.Study.removal_spec`.
     dataset_path, hazards_path, selection : Path
-        Prepared dataset, its table of duplicates, and what :func:`select` wrote.
+        Prepared dataset, its table of duplicates, and what :func:`memflow.selection.run` wrote.
     blocks : dict of str to list of Path
         Of each arm, in the order of the seeds.
     output : Path

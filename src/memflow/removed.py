@@ -23,7 +23,7 @@ def masks(spec: dict[str, Any], dataset: Dataset, selection: Path, seeds: range)
         leaves out the same examples in all runs, ``random`` as many of every class, others in each.
     dataset : Dataset
     selection : Path
-        From :func:`memflow.removal.select`.
+        From :func:`memflow.selection.run`.
     seeds : range
 
     Returns

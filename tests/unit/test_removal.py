@@ -6,7 +6,7 @@ import pytest
 from helpers import noise_images, tiny_config
 from scipy.stats import ttest_rel
 
-from memflow import counts, removal, removed
+from memflow import counts, removal, removed, selection
 from memflow.config import Study
 from memflow.data import prepared
 from memflow.errors import InputError
@@ -51,11 +51,11 @@ def trained(root):
 
 def select(folder, study, name="removed.npz"):
     spec = study.selection_spec("digits", "mlp")
-    removal.select(spec, folder / "digits.npz", folder / "counts.npz", folder / name)
+    selection.run(spec, folder / "digits.npz", folder / "counts.npz", folder / name)
 
 
-def train(folder, arm, block, selection="removed.npz"):
-    removed_path = None if arm == "none" else folder / selection
+def train(folder, arm, block, chosen="removed.npz"):
+    removed_path = None if arm == "none" else folder / chosen
     spec = STUDY.block_spec("digits", "mlp", f"removal-{arm}", block)
     blocks.run(spec, folder / "digits.npz", path_of(folder, arm, block), removed=removed_path)
 
@@ -64,11 +64,11 @@ def path_of(folder, arm, block):
     return folder / f"{arm}-{block}.npz"
 
 
-def compare(folder, selection="removed.npz"):
+def compare(folder, chosen="removed.npz"):
     output = folder / "mlp.csv"
     of_arms = {arm: [path_of(folder, arm, block) for block in (0, 1)] for arm in ARMS}
     spec = STUDY.removal_spec("digits", "mlp")
-    removal.run(spec, folder / "digits.npz", folder / "hazards.csv", folder / selection, of_arms, output)
+    removal.run(spec, folder / "digits.npz", folder / "hazards.csv", folder / chosen, of_arms, output)
     return pd.read_csv(output)
 
 
@@ -99,7 +99,7 @@ def test_a_copy_leaves_with_the_example_that_it_is_of(root, scores):
     at = 0.6 + 1e-12  # rounding does not matter
     correct_in = np.where(np.array(scores) > 0, merged.n_in, 0).astype(merged.correct_in.dtype)
     merged = replace(merged, correct_in=correct_in, correct_out=np.zeros_like(merged.correct_out))
-    assert removal.memorised(merged, at).all()
+    assert selection.memorised(merged, at).all()
 
 
 def test_the_memorised_arm_leaves_out_the_same_examples_in_every_run(root, dataset):
@@ -177,7 +177,7 @@ def test_runs_without_other_examples_than_the_selection_says_are_refused(trained
     for path in trained.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     fewer = selected(trained) & (np.arange(70) > np.argmax(selected(trained)))
-    monkeypatch.setattr(removal, "memorised", lambda *_: fewer)
+    monkeypatch.setattr(selection, "memorised", lambda *_: fewer)
     select(tmp_path, STUDY)
     with pytest.raises(ProvenanceError, match=r"memorised-0.npz was trained on other subsets"):
         compare(tmp_path)
@@ -193,6 +193,22 @@ def test_a_selection_by_another_threshold_is_refused(root, dataset, tmp_path):
 
 
 def test_a_class_without_any_example_left_is_an_error_that_says_what_to_do(root, monkeypatch, tmp_path):
-    monkeypatch.setattr(removal, "memorised", lambda *_: np.ones(70, dtype=bool))
+    monkeypatch.setattr(selection, "memorised", lambda *_: np.ones(70, dtype=bool))
     with pytest.raises(InputError, match=r"no training image of class 'class 0'.*raise memorised_at"):
         select(root, STUDY, name="nothing.npz")
+
+
+def test_nothing_to_remove_is_an_error_that_says_what_to_do(root, monkeypatch):
+    monkeypatch.setattr(selection, "memorised", lambda *_: np.zeros(70, dtype=bool))
+    with pytest.raises(InputError, match=r"nothing to remove; lower memorised_at"):
+        select(root, STUDY, name="nothing.npz")
+
+
+def test_another_search_for_copies_trains_anew():
+    specs = [
+        Study(STUDY.config | {"datasets": {"digits": {"source": "digits", "near_duplicates": at}}}).runs_spec(
+            "digits", "mlp", "removal-memorised"
+        )
+        for at in (0.9, 0.995)
+    ]
+    assert specs[0] != specs[1]

@@ -1,6 +1,7 @@
 rule claims:
     input:
         counts=claimed_counts(),
+        sidecars=[f"{path}.prov.json" for path in claimed_counts()],
         distillation=all_distillation(),
         proxies=all_proxies(),
         epochs=all_epochs(),

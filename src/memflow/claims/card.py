@@ -125,8 +125,8 @@ def judge(
     card : DataFrame
         A row per dataset, ``family`` and ``claim``: the ``verdict`` (:mod:`memflow.claims.rules`); of the part that
         decides it the ``statistic``, ``value``, ``low``, ``high`` (not adjusted for the number of claims), where it is
-        ``claimed`` to lie, ``n_examples``; ``p_value`` and ``p_holm`` of the claim, ``runs`` per architecture, what is
-        ``missing``, ``statement`` and ``source``.
+        ``claimed`` to lie, ``n_examples`` and ``runs`` (of each architecture); ``p_value`` and ``p_holm`` of the claim,
+        what is ``missing``, ``statement`` and ``source``.
     parts : DataFrame
         A row for each part.
     """
@@ -144,7 +144,9 @@ def judge(
         if claim.is_definitional:
             row["verdict"] = DEFINITIONAL
         listed += [{**_described(part, confidence), **row} for part in parts]
-        rows.append({**_described(deciding(parts), confidence), **row, "missing": ""})
+        shown = _described(deciding(parts), confidence)
+        row["runs"] = row["runs"] if np.isnan(shown["runs"]) else shown["runs"]
+        rows.append({**shown, **row, "missing": ""})
     return pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(listed, columns=PARTS)
 
 
@@ -178,6 +180,8 @@ def finding(row: Mapping[Any, Any]) -> str:
     """What a row of the card found, in words."""
     if row["missing"]:
         return f"needs {row['missing']}"
+    if row["verdict"] == DEFINITIONAL:
+        return f"{row['statistic']}: {row['value']:.3f}"
     if not np.isfinite(row["low"]):
         return f"{row['statistic']}: {row['value']:.3f}, without variation between the runs"
     found = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}], claimed {row['claimed']}"
@@ -191,7 +195,7 @@ def _find(claim: Claim, evidence: Evidence | str) -> Found:
 def _described(part: Part, confidence: float) -> dict[str, Any]:
     low, high = part.limits(confidence)
     numbers = {"value": part.value, "low": low, "high": high, "se": part.se, "df": part.df}
-    return {"statistic": part.name, **numbers, "claimed": part.region, "n_examples": part.n_examples}
+    return {"statistic": part.name, **numbers, "claimed": part.region, "n_examples": part.n_examples, "runs": part.runs}
 
 
 def _evidence(spec: dict[str, Any], results: Results) -> Iterator[tuple[tuple[str, str], Evidence | str]]:

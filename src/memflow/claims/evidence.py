@@ -105,4 +105,5 @@ def part_of_interval(
     """A part from a row with ``value`` and the limits of a jackknife interval over some units."""
     df = degrees(units)
     reach = max(row["high"] - row["value"], row["value"] - row["low"])  # one side may have been cut off
-    return Part(name, row["value"], reach / stdtrit(df, (1 + confidence) / 2), df, above, below, row["n_examples"])
+    se = reach / stdtrit(df, (1 + confidence) / 2)
+    return Part(name, row["value"], se, df, above, below, row["n_examples"], row["runs"])

@@ -11,7 +11,6 @@ NAMED = ("cumulative_accuracy", "prediction_depth")
 CORRELATED = 0.3
 UNIFORM = 5 / 9  # Sarle's coefficient of the uniform distribution
 TREND = 0.1  # standard deviations over the examples
-LACKS = "proxies of the family's sizes (proxies)"
 
 
 def correlate(evidence: Evidence) -> Found:
@@ -21,9 +20,9 @@ def correlate(evidence: Evidence) -> Found:
         table = evidence.agreement.get(evidence.largest, pd.DataFrame())
         row = evidence.row(table, proxy=proxy, statistic="spearman", examples=evidence.examples)
         if row is None:
-            return LACKS
-        name = f"Spearman correlation of {proxy} with the score"
-        parts.append(part_of_interval(row, name, _units(evidence, row), evidence.confidence, above=CORRELATED))
+            return lacks(proxy)
+        units, name = min(evidence.first.n_groups, int(row["runs"])), f"Spearman correlation of {proxy} with the score"
+        parts.append(part_of_interval(row, name, units, evidence.confidence, above=CORRELATED))
     return parts
 
 
@@ -31,42 +30,44 @@ def not_bimodal(evidence: Evidence) -> Found:
     """Scores have two modes and proxies have not, by Sarle's coefficient."""
     parts = []
     for proxy in ("memorisation", *NAMED):
-        table = evidence.proxies.get(evidence.largest, pd.DataFrame())
-        row = evidence.row(table, proxy=proxy, quantity="sarle")
+        row = _summary(evidence, evidence.largest, proxy, "sarle")
         if row is None:
-            return LACKS
-        region = {"above": UNIFORM} if proxy == "memorisation" else {"below": UNIFORM}
-        name, units = (
-            f"Sarle's coefficient of {proxy}",
-            evidence.first.n_groups if proxy == "memorisation" else int(row["runs"]),
-        )
-        parts.append(part_of_interval(row, name, units, evidence.confidence, **region))
+            return lacks(proxy)
+        is_score = proxy == "memorisation"
+        units = evidence.first.n_groups if is_score else int(row["runs"])
+        region = {"above": UNIFORM} if is_score else {"below": UNIFORM}
+        parts.append(part_of_interval(row, f"Sarle's coefficient of {proxy}", units, evidence.confidence, **region))
     return parts
 
 
 def no_trend(evidence: Evidence) -> Found:
-    """The mean of a proxy does not change with size: equivalence, not a test that finds nothing."""
-    if len(evidence.proxies) < 2 or evidence.largest not in evidence.proxies:
-        return LACKS
-    ends = [evidence.proxies.get(name, pd.DataFrame()) for name in (next(iter(evidence.sizes)), evidence.largest)]
-    parts = []
-    for proxy in NAMED:
-        means, spreads = (
-            [evidence.row(table, proxy=proxy, quantity=q) for table in ends] for q in ("mean", "deviation")
+    """The mean of cumulative accuracy does not change with size: equivalence, not a test that finds nothing.
+
+    Not prediction depth: deeper networks have more layers to be deep in.
+    """
+    proxy, ends = NAMED[0], (next(iter(evidence.sizes)), evidence.largest)
+    spread = _summary(evidence, ends[0], proxy, "deviation")
+    means = [row for name in ends if (row := _summary(evidence, name, proxy, "mean")) is not None]
+    if spread is None or len(means) < len(ends):
+        return lacks(proxy)
+    first, last = (part_of_interval(row, "", int(row["runs"]), evidence.confidence) for row in means)
+    deviation = float(spread["value"])
+    return [
+        Part(
+            f"change of the mean {proxy}, in deviations over the examples",
+            (last.value - first.value) / deviation,
+            float(np.hypot(first.se, last.se)) / deviation,
+            min(first.df, last.df),
+            *(-TREND, TREND, last.n_examples, last.runs),
         )
-        if any(row is None for row in (*means, *spreads)):
-            return LACKS
-        ends_of_mean = [
-            part_of_interval(row, "", int(row["runs"]), evidence.confidence)  # type: ignore[index, arg-type]
-            for row in means
-        ]
-        spread = float(spreads[0]["value"])  # type: ignore[index]
-        error = float(np.hypot(ends_of_mean[0].se, ends_of_mean[1].se)) / spread
-        change = (ends_of_mean[1].value - ends_of_mean[0].value) / spread
-        name, df = f"change of the mean {proxy}, in deviations over the examples", min(part.df for part in ends_of_mean)
-        parts.append(Part(name, change, error, df, -TREND, TREND, ends_of_mean[1].n_examples))
-    return parts
+    ]
 
 
-def _units(evidence: Evidence, row: "pd.Series") -> int:
-    return min(evidence.first.n_groups, int(row["runs"]))
+def lacks(proxy: str) -> str:
+    """What a study without a proxy needs."""
+    return f"the proxy {proxy} of the family's sizes (proxies)"
+
+
+def _summary(evidence: Evidence, architecture: str, proxy: str, quantity: str) -> "pd.Series | None":
+    table = evidence.proxies.get(architecture, pd.DataFrame())
+    return evidence.row(table, proxy=proxy, quantity=quantity, examples=evidence.examples)

@@ -34,6 +34,8 @@ class Part:
         The claim: the true number lies between the two.
     n_examples : float
         Examples that the number is of.
+    runs : float
+        Runs that it is from, of each architecture; NaN for the study's one-hot runs.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Part:
     above: float = -inf
     below: float = inf
     n_examples: float = np.nan
+    runs: float = np.nan
 
     @property
     def is_tested(self) -> bool:
@@ -96,14 +99,15 @@ def mean_of_halves(name: str, values: np.ndarray, n_examples: float, above: floa
 
 
 def p_value(parts: list[Part]) -> tuple[float, str]:
-    """Two-sided p-value of a claim, and the verdict that it would bring; NaN where a part has no error.
+    """Two-sided p-value of a claim, and the verdict that it would bring; NaN where there is no error to judge by.
 
-    A claim of several parts is supported by all of them together, and contradicted by any one (Bonferroni).
+    A claim of several parts is supported by all of them together, and contradicted by any one (Bonferroni over all).
     """
-    if not all(part.is_tested for part in parts):
+    tested = [part for part in parts if part.is_tested]
+    if not tested:
         return np.nan, UNDETERMINED
-    supported = max(part.p_for for part in parts)
-    contradicted = min(1.0, len(parts) * min(part.p_against for part in parts))
+    supported = max(part.p_for for part in tested) if len(tested) == len(parts) else 1.0
+    contradicted = min(1.0, len(parts) * min(part.p_against for part in tested))
     verdict = SUPPORTED if supported < contradicted else CONTRADICTED
     return min(1.0, 2 * min(supported, contradicted)), verdict
 

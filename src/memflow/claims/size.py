@@ -16,6 +16,7 @@ INTERPOLATES = 0.99  # mean in-sample accuracy of the natural examples
 SMALLEST_CHANGE = 0.01  # of a mean score, or of a share of the examples
 SMALLEST_MOVE = 0.05  # of the mean score of examples that were selected as moving
 FEWEST = 10  # examples that each half must select
+FEW_ARTIFICIAL = 0.05  # share of the artificial examples: of 50, one is .02
 ENRICHED = 0.05  # difference between two shares
 Found = list[Part] | str  # parts of a claim, or what the study lacks for it
 
@@ -74,27 +75,34 @@ def cap_shaped(evidence: Evidence) -> Found:
     """Examples whose score rises and falls, by one half of the groups, do so in the other at the same size."""
     if len(evidence.sizes) < 3:
         return "a family of three sizes or more"
-    halves = types(evidence, "cap-shaped")
-    peaks = [np.argmax(scores, axis=0) for scores in _scores_of_halves(evidence, _all_groups(evidence))]
-    found = np.concatenate([peak[where] for peak, where in zip(peaks, halves, strict=True)])
-    middle = int(np.argmax(np.bincount(found, minlength=1)))  # where most of them peak; the others are left out
-    selected = [where & (peak == middle) for where, peak in zip(halves, peaks, strict=True)]
+    sizes = list(evidence.sizes.values())
+    selected, middles = [], []
+    for where, scores in zip(
+        types(evidence, "cap-shaped"), _scores_of_halves(evidence, _all_groups(evidence)), strict=True
+    ):
+        peak = np.argmax(scores, axis=0)
+        middles.append(int(np.argmax(np.bincount(peak[where], minlength=1))))  # where most peak; others are left out
+        selected.append(where & (peak == middles[-1]))
     if missing := too_few(selected, "cap-shaped"):
         return missing
-    peak = list(evidence.sizes.values())[middle]
-    return [
-        mean_of_halves(
-            f"score at the peak minus at the {name} size",
-            group_changes(end, peak, selected),
-            count(selected),
-            above=SMALLEST_MOVE,
+    parts = []
+    for name, end in (("smallest", evidence.first), ("largest", evidence.last)):
+        by_selector = [group_changes(end, sizes[middle], selected) for middle in middles]
+        drops = np.where(
+            np.arange(evidence.first.n_groups) % 2, *by_selector
+        )  # odd groups measure the even ones' choice
+        parts.append(
+            mean_of_halves(f"score at the peak minus at the {name} size", drops, count(selected), above=SMALLEST_MOVE)
         )
-        for name, end in (("smallest", evidence.first), ("largest", evidence.last))
-    ]
+    return parts
 
 
 def wrong_labels(evidence: Evidence) -> Found:
-    """Wrong labels increase more often than clean ones; an example counts if both halves of the groups say it."""
+    """Wrong labels increase more often than natural examples do: of both, those that both halves of the groups name.
+
+    Noise alone names more of the examples whose accuracies lie in the middle, as those of wrong labels may do. So the
+    wrong labels that one half names must also rise in the other.
+    """
     flipped = evidence.first.label_noise
     if not flipped.any():
         return "wrong labels that are known (label_noise of a dataset)"
@@ -107,11 +115,19 @@ def wrong_labels(evidence: Evidence) -> Found:
     (value, share), (error, _) = jackknife_errors(groups, statistic)
     # Which examples are wrong is a draw, too: what they have in common may be chance.
     sampling = share * (1 - share) * (1 / flipped.sum() + 1 / evidence.natural.sum())
-    name = "share that increases among wrong labels minus among clean ones"
+    se = float(np.hypot(error, np.sqrt(sampling)))
+    name = "share that increases among wrong labels minus among natural examples"
+    named = [where & flipped for where in _described(evidence, _all_groups(evidence), "increasing")]
+    if missing := too_few(named, "increasing among the wrong labels"):
+        return missing
+    change = group_changes(evidence.first, evidence.last, named)
     return [
-        Part(
-            name, value, float(np.hypot(error, np.sqrt(sampling))), degrees(groups), ENRICHED, n_examples=flipped.sum()
-        )
+        Part(name, value, se, degrees(groups), ENRICHED, n_examples=flipped.sum()),
+        mean_of_halves(
+            "change of the score of these wrong labels from the smallest to the largest size",
+            *(change, count(named)),
+            above=SMALLEST_MOVE,
+        ),
     ]
 
 
@@ -132,10 +148,10 @@ def natural_falls(evidence: Evidence) -> Found:
     value, error = jackknife_errors(groups, statistic)
     names = [f"change of the share memorised among {name} examples" for name in populations]
     natural, other = (
-        {"name": name, "value": v, "se": se, "df": degrees(groups), "n_examples": where.sum()}
+        {"name": name, "value": v, "se": of_a_share(se, where.sum()), "df": degrees(groups), "n_examples": where.sum()}
         for name, v, se, where in zip(names, value, error, populations.values(), strict=True)
     )
-    return [Part(**natural, below=-SMALLEST_CHANGE), Part(**other, above=-SMALLEST_CHANGE)]
+    return [Part(**natural, below=-SMALLEST_CHANGE), Part(**other, above=-FEW_ARTIFICIAL)]
 
 
 def not_fitted(evidence: Evidence) -> Found:
@@ -146,13 +162,15 @@ def not_fitted(evidence: Evidence) -> Found:
         return f"{FEWEST} natural examples that the smallest model does not fit"
     groups = evidence.first.n_groups
     (gain,), (error,) = jackknife_errors(groups, lambda used: np.array([_gain_of_unfitted(evidence, used)]))
+    row = row.copy()
+    row["se"] = of_a_share(row["se"], row["n_examples"])
     return [
         part_of(row, "share of what is not fitted that the largest memorises or generalises", above=0.5),
         # What is close to the threshold is often fitted by other runs of the smallest model, too.
         Part(
             "that share minus what other runs of the smallest fit",
             float(gain),
-            float(error),
+            of_a_share(float(error), row["n_examples"]),
             degrees(groups),
             above=SMALLEST_MOVE,
             n_examples=row["n_examples"],
@@ -174,6 +192,11 @@ def subpopulations(evidence: Evidence) -> Found:
     if row is None or row["n_examples"] < FEWEST:
         return f"sub-populations of unequal size that are known (superclasses), and {FEWEST} transient examples"
     return [part_of(row, "log2 of the relative size of their part of the class, transient minus all", below=-0.25)]
+
+
+def of_a_share(se: float, n_examples: float) -> float:
+    """Error of a share of some examples: where no group of runs changes it, one example more or less."""
+    return se if se > ROUNDING else 1 / n_examples
 
 
 def accuracy_in(counts: Counts, where: np.ndarray) -> float:

@@ -97,7 +97,17 @@ def removal_costs(evidence: Evidence) -> Found:
         row = evidence.row(table, examples=examples, quantity="random - memorised")
         if row is not None and name in evidence.sizes:
             label = f"test accuracy of {name} without random minus without memorised examples"
-            parts.append(Part(label, row["value"], row["se"], row["df"], SMALLEST_GAIN, n_examples=row["n_examples"]))
+            parts.append(
+                Part(
+                    label,
+                    row["value"],
+                    row["se"],
+                    row["df"],
+                    SMALLEST_GAIN,
+                    n_examples=row["n_examples"],
+                    runs=row["runs"],
+                )
+            )
     return parts or "runs without memorised examples (removal), of the family"
 
 

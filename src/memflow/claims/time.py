@@ -50,7 +50,10 @@ def transient(evidence: Evidence) -> Found:
 
 
 def gap(evidence: Evidence) -> Found:
-    """Correlation of the mean score with the gap between training and test accuracy, over sizes and epochs."""
+    """Correlation of the mean score with the gap between training and test accuracy, over sizes and epochs.
+
+    Without an interval: epochs of one size share their runs.
+    """
     points = []
     for name in evidence.sizes:
         table = evidence.epochs.get(name, pd.DataFrame(columns=["examples", "quantity", "epoch", "value"]))

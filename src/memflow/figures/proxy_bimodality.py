@@ -20,7 +20,7 @@ REFERENCE = (0, (3, 2))  # how its line is dashed
 
 def table(spec: dict[str, Any], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Every number of the figure: the rows of the proxies' summary that it shows, per family."""
-    summary = tables["summary"]
+    summary = tables["summary"][tables["summary"]["examples"] == "all"]
     shown = add_families(summary[summary["quantity"].isin(list(QUANTITIES))], spec)
     leading = ["dataset", "family", "architecture", "parameters", "proxy", "quantity"]
     return shown[leading + [column for column in shown if column not in leading]]
