@@ -5,7 +5,7 @@ subsets, on how the subsets are drawn, and on runs that did not converge.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -42,7 +42,9 @@ BEYOND = (2, 4, 10)  # times the runs at hand: what more of them are expected to
 HALF_WIDTHS = (0.1, 0.05)  # of an example's interval, for which the runs needed are given
 RELIABILITIES = (0.9, 0.95)
 CHUNK = 4096  # examples at a time, which bounds the memory of the variances
+LEAST_VARIANCE = 0.25  # of groups, relative to independent runs, that a correction for it may assume
 SHARES = ("memorised", "share_low", "share_high")
+IN_WORDS = ("memorised", f"scores ≤ {LOW:g}", f"scores ≥ {HIGH:g}")
 FROM_RUNS = ("memorisation", *SHARES, "distance", "half_width", "half_width_worst")
 COLUMNS = [
     "what",
@@ -58,6 +60,7 @@ COLUMNS = [
 ]
 NAN = float("nan")
 Row = dict[str, Any]
+TypeShares = dict[tuple[str, str], tuple[float, int]]
 Key = TypeVar("Key")
 
 
@@ -123,7 +126,7 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
     for path, definition, (ratio, of_ratio) in zip(counts_paths, definitions, expected, strict=True):
         first = {**definitions[0], "runs": {**definitions[0]["runs"], "ratio": ratio}}
         check_same_subsets(path, definition, first, method=of_ratio)
-    loaded = [counts.load(path) for path in counts_paths]
+    loaded = [counts.load_last(path) for path in counts_paths]
     by_ratio = {
         ratio: dict(zip(names, loaded[start : start + len(names)], strict=True))
         for ratio, start in zip(ratios, range(0, len(loaded), len(names)), strict=True)
@@ -184,13 +187,20 @@ def sensitivity_table(
           highest; ``runs_for_reliability``, predicted.
         - ``threshold``: share ``memorised`` at each; jackknife over groups.
         - ``design``: ``variance_ratio`` of scores and ``variance_ratio_out`` of out-of-sample accuracies, what the
-          groups show relative to independent runs (as under ``iid``); jackknife over groups.
-        - ``ratio``, where there are several: ``memorisation`` (group bootstrap), ``memorised`` (jackknife) and
-          ``memorised_corrected`` at each; between two, ``pearson`` (predicted: if the true scores were equal) and
-          ``spearman`` over the examples. They estimate different things and are never pooled.
+          groups show relative to independent runs (as under ``iid``); and the shares ``memorised``, ``share_low`` and
+          ``share_high`` that the groups show, with as ``predicted`` what as many independent runs would be expected to
+          show: the distribution behind the groups' scores, given ``variance_ratio``, with the noise of independent
+          runs, as many of them held out as are expected. Jackknife over groups; ``predicted`` has no limits, and is as
+          uncertain as ``variance_ratio``. Shares of types are not predicted: an example's type rests on its
+          scores at all sizes together, with noise that the sizes share as they share subsets, and the distributions of
+          the single sizes do not tell either.
+        - ``ratio``, where there are several: ``memorisation`` (group bootstrap), the three shares as estimated
+          (jackknife) and ``…_corrected`` at each, and along the family those of types (without limits, as all runs
+          show them); between two, ``pearson`` (predicted: if the true scores were equal) and ``spearman`` over the
+          examples. They estimate different things and are never pooled.
         - ``converged``: ``not_converged``, the share of runs below the recipe's target, and ``groups_converged``, that
-          of groups without such runs; where there are two of these and not all are, ``memorisation`` and
-          ``memorised`` of ``all runs`` and of ``converged groups``.
+          of groups without such runs; where there are two of these and not all are, ``memorisation`` and the three
+          shares of ``all runs`` and of ``converged groups``.
     """
     parts = {ratio: list(_parts(sizes, Fraction(ratio))) for ratio, sizes in by_ratio.items()}
     sizes, (study, *_) = next(iter(by_ratio.values())), parts.values()
@@ -198,8 +208,11 @@ def sensitivity_table(
     rows += _of_types(sizes, tau, fdr, confidence)
     rows += [row for part in study for row in _of_reliability(part)]
     rows += [row for name, size in sizes.items() for row in _of_thresholds(name, size, confidence)]
-    rows += [row for part in study for row in _of_design(part, confidence)]
-    rows += _of_ratios(parts, memorised_at, confidence)
+    rows += [row for part in study for row in _of_design(part, memorised_at, confidence)]
+    if len(by_ratio) > 1:
+        rows += _of_ratios(parts, memorised_at, confidence)
+        for ratio, of_ratio in by_ratio.items():
+            rows += _type_rows("ratio", ratio, [_type_shares(of_ratio, tau, fdr, confidence)])
     rows += [row for part in study for row in _of_convergence(part, memorised_at, confidence)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -310,10 +323,10 @@ def _corrected(part: Part, used: np.ndarray, memorised_at: float) -> dict[str, f
 
 
 def _over_draws(found: list[dict[Key, float]]) -> dict[Key, tuple[float, float, float]]:
-    """Mean, lowest and highest of the draws; of a single one the value alone."""
+    """Mean, lowest and highest of the draws that have a number; of a single one the value alone."""
     limits = {}
-    for name in found[0]:
-        values = np.array([draw[name] for draw in found])
+    for name in dict.fromkeys(name for draw in found for name in draw):
+        values = np.array([draw.get(name, NAN) for draw in found])
         values = values[np.isfinite(values)]
         ends = (values.min(), values.max()) if len(values) > 1 else (NAN, NAN)
         limits[name] = (values.mean() if len(values) else NAN, *ends)
@@ -323,18 +336,23 @@ def _over_draws(found: list[dict[Key, float]]) -> dict[Key, tuple[float, float, 
 def _of_types(sizes: Sizes, tau: float, fdr: float, confidence: float) -> Iterator[Row]:
     first = next(iter(sizes.values()))
     for number in numbers_of_groups(first.n_groups, first.group_size):
-        shares = [
+        found = [
             _type_shares({name: size.only(used) for name, size in sizes.items()}, tau, fdr, confidence)
             for used in draws(first.n_groups, number, COSTLY_DRAWS)
         ]
-        found = [{name: share for name, (share, _) in of_draw.items()} for of_draw in shares if of_draw]
-        n_examples = {name: n for of_draw in shares for name, (_, n) in of_draw.items()}
-        for (examples, kind), limits in _over_draws(found).items() if found else ():
-            given = ("K", "", examples, str(number * first.group_size), kind, *limits, NAN, n_examples[examples, kind])
-            yield dict(zip(COLUMNS, given, strict=True))
+        yield from _type_rows("K", str(number * first.group_size), found)
 
 
-def _type_shares(sizes: Sizes, tau: float, fdr: float, confidence: float) -> dict[tuple[str, str], tuple[float, int]]:
+def _type_rows(what: str, setting: str, found: list[TypeShares]) -> Iterator[Row]:
+    """Shares along the family and numbers of examples, averaged over the draws that have such examples."""
+    numbers = _over_draws([{name: n for name, (_, n) in of_draw.items()} for of_draw in found])
+    shares = _over_draws([{name: share for name, (share, _) in of_draw.items()} for of_draw in found])
+    for (examples, kind), limits in shares.items():
+        given = (what, "", examples, setting, kind, *limits, NAN, round(numbers[examples, kind][0]))
+        yield dict(zip(COLUMNS, given, strict=True))
+
+
+def _type_shares(sizes: Sizes, tau: float, fdr: float, confidence: float) -> TypeShares:
     """By group of examples and type: its share, and the number of examples; of those with a score at every size."""
     where = np.all([np.isfinite(size.scores()) for size in sizes.values()], axis=0)
     if not where.any():
@@ -391,7 +409,7 @@ def _of_thresholds(architecture: str, size: Counts, confidence: float) -> Iterat
             yield dict(zip(COLUMNS, given, strict=True))
 
 
-def _of_design(part: Part, confidence: float) -> list[Row]:
+def _of_design(part: Part, memorised_at: float, confidence: float) -> Iterator[Row]:
     names, n = ("variance_ratio", "variance_ratio_out"), part.counts.n_examples
     chunks = [part.counts.select(np.arange(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK)]
 
@@ -401,7 +419,35 @@ def _of_design(part: Part, confidence: float) -> list[Row]:
             return np.asarray(shown / independent)
 
     limits = jackknife(part.counts.n_groups, statistic, confidence)
-    return [part.row("design", "groups", name, of.tolist(), 1.0) for name, of in zip(names, limits.T, strict=True)]
+    for name, of in zip(names, limits.T, strict=True):
+        yield part.row("design", "groups", name, of.tolist(), 1.0)
+    # the weights under binomial noise would predict of as many runs just what the groups show, however these vary
+    independent = replace(part, weights=given_variance(part.counts, float(limits[0, 0])))
+    yield from _share_rows(independent, part.counts, "design", "groups", memorised_at, confidence)
+
+
+def given_variance(counts: Counts, ratio: float) -> np.ndarray:
+    """Noise-corrected distribution behind groups that vary more or less than independent runs.
+
+    The variance of the noise is taken as the same multiple of the binomial for every example: as if the runs were
+    ``1 / ratio`` times as many.
+
+    Parameters
+    ----------
+    counts : Counts
+    ratio : float
+        Variance of the scores relative to independent runs; NaN where there is none.
+
+    Returns
+    -------
+    float64[2501]
+        As from :func:`memflow.statistics.mixture.fit`.
+    """
+    observed = mixture.observe(*counts.totals())
+    power = 1 / max(ratio, LEAST_VARIANCE) if np.isfinite(ratio) else 1.0
+    return mixture.fit(
+        replace(observed, likelihood_in=observed.likelihood_in**power, likelihood_out=observed.likelihood_out**power)
+    )
 
 
 def variances(counts: Counts) -> np.ndarray:
@@ -429,13 +475,11 @@ def variances(counts: Counts) -> np.ndarray:
 
 
 def _of_ratios(parts: dict[str, list[Part]], memorised_at: float, confidence: float) -> Iterator[Row]:
-    if len(parts) == 1:
-        return
     for ratio, of_ratio in parts.items():
         for part in of_ratio:
             yield from _level(part, part.counts, "ratio", ratio, memorised_at, confidence)
-            share, *_ = _shares(mixture.SCORES, memorised_at, part.weights)
-            yield part.row("ratio", ratio, "memorised_corrected", (share, NAN, NAN))
+            for name, share in _corrected(part, np.ones(part.counts.n_groups, dtype=bool), memorised_at).items():
+                yield part.row("ratio", ratio, name, (share, NAN, NAN))
     for (one, ones), (other, others) in combinations(parts.items(), 2):
         by_key = {(part.architecture, part.examples): part for part in others}
         for part in ones:
@@ -458,17 +502,25 @@ def _between(part: Part, other: Part, setting: str, confidence: float) -> Iterat
 
 
 def _level(part: Part, runs: Counts, what: str, setting: str, memorised_at: float, confidence: float) -> Iterator[Row]:
-    """Mean score and share memorised of some runs, with intervals over their groups."""
+    """Mean score and shares of some runs, with intervals over their groups."""
     mean = bootstrap(runs.n_groups, lambda weights: runs.means(weights)[:, :1], confidence)
-
-    def share(used: np.ndarray) -> np.ndarray:
-        scores = runs.only(used > 0).scores()
-        return np.array(_shares(scores[np.isfinite(scores)], memorised_at)[:1])
-
-    memorised = jackknife(runs.n_groups, share, confidence)
     yield part.row(what, setting, "memorisation", mean[:, 0].tolist())
-    predicted = expected_share(part.weights, len(runs.converged), part.ratio, memorised_at)
-    yield part.row(what, setting, "memorised", memorised[:, 0].tolist(), predicted)
+    yield from _share_rows(part, runs, what, setting, memorised_at, confidence)
+
+
+def _share_rows(
+    part: Part, runs: Counts, what: str, setting: str, memorised_at: float, confidence: float
+) -> Iterator[Row]:
+    """Shares that some runs show, beside what the part's distribution predicts of as many."""
+
+    def shares(used: np.ndarray) -> np.ndarray:
+        scores = runs.only(used > 0).scores()
+        return np.array(_shares(scores[np.isfinite(scores)], memorised_at))
+
+    limits = jackknife(runs.n_groups, shares, confidence)
+    predicted = _predicted(part, len(runs.converged), memorised_at, confidence)
+    for name, of in zip(SHARES, limits.T, strict=True):
+        yield part.row(what, setting, name, of.tolist(), predicted[name])
 
 
 def _of_convergence(part: Part, memorised_at: float, confidence: float) -> Iterator[Row]:
@@ -587,6 +639,11 @@ def _say_design(said: Said) -> Iterator[str]:
             f"Between the groups of runs, scores vary {_range(ratio, '.2f')} times as much as they would between "
             f"independent runs (intervals from {low.min():.2f} to {high.max():.2f})."
         )
+    predicted = (said.of("design", name, "groups", "predicted") for name in SHARES)
+    yield (
+        f"Shares of the {said.name} as the groups show them (in brackets: expected of as many independent runs): "
+        f"{_list_shares(said, 'design', 'groups', predicted)}."
+    )
 
 
 def _say_ratios(said: Said) -> Iterator[str]:
@@ -598,6 +655,15 @@ def _say_ratios(said: Said) -> Iterator[str]:
         "Scores at other ratios are of other learning problems, and are not pooled. "
         f"Mean score of the {said.name}: {', '.join(means)}."
     )
+    kinds = [kind for kind in TESTED if said.settings("ratio", f"type {kind}")]
+    for ratio in ratios:
+        corrected = (said.of("ratio", f"{name}_corrected", ratio) for name in SHARES)
+        types = [f"{kind} {_percent(share)}" for kind in kinds if len(share := said.of("ratio", f"type {kind}", ratio))]
+        yield (
+            f"Shares of the {said.name} at {ratio} (in brackets: noise-corrected): "
+            f"{_list_shares(said, 'ratio', ratio, corrected)}"
+            f"{'; types: ' if types else ''}{', '.join(types)}."
+        )
     for pair in said.settings("ratio", "pearson"):
         found, ceiling = (said.of("ratio", "pearson", pair, column) for column in ("value", "predicted"))
         yield (
@@ -619,6 +685,13 @@ def _say_convergence(said: Said) -> Iterator[str]:
             f"mean score of all runs and of the groups without them: {found}" if found else "no two groups without"
         )
         yield f"{architecture}: {_percent(pd.Series([share]))} of the runs missed the in-sample target ({compared})."
+
+
+def _list_shares(said: Said, what: str, setting: str, beside: Iterator[pd.Series]) -> str:
+    """The memorised share and the tails, each with another number in brackets."""
+    found = (said.of(what, name, setting) for name in SHARES)
+    listed = zip(IN_WORDS, found, beside, strict=True)
+    return ", ".join(f"{words} {_percent(share)} ({_percent(other)})" for words, share, other in listed)
 
 
 def _range(values: pd.Series, form: str, unit: str = "") -> str:

@@ -9,7 +9,16 @@ from memflow import provenance, sensitivity, trajectories
 from memflow.files import write_npz
 from memflow.provenance import ProvenanceError
 from memflow.scores import score_table, split_half
-from memflow.sensitivity import COLUMNS, draws, numbers_of_groups, sensitivity_table, sentences, variances
+from memflow.sensitivity import (
+    COLUMNS,
+    SHARES,
+    draws,
+    given_variance,
+    numbers_of_groups,
+    sensitivity_table,
+    sentences,
+    variances,
+)
 from memflow.statistics import mixture
 from memflow.statistics.mixture import ACC_IN, ACC_OUT, SCORES
 from memflow.statistics.precision import (
@@ -249,8 +258,8 @@ def test_the_types_from_all_runs_are_those_of_the_stage_trajectories(table, size
 def test_the_types_of_every_sub_sample_add_up(table):
     for prefix in ("type ", "descriptive "):
         of_basis = table[table["quantity"].str.startswith(prefix)]
-        sums = of_basis.groupby(["examples", "setting"])["value"].sum()
-        assert len(sums) == 3 * 4
+        sums = of_basis.groupby(["what", "examples", "setting"])["value"].sum()
+        assert len(sums) == 3 * (4 + 2)  # numbers of runs and ratios
         assert np.allclose(sums, 1)
 
 
@@ -300,17 +309,67 @@ def test_runs_of_a_group_that_do_as_the_group_does_vary_more(simulate):
 
 def test_the_design_has_an_interval_over_the_groups(table):
     design = rows(table, what="design")
-    assert set(design["quantity"]) == {"variance_ratio", "variance_ratio_out"}
-    assert (design["predicted"] == 1).all()
-    everything = rows(design, examples="all")
+    assert set(design["quantity"]) == {"variance_ratio", "variance_ratio_out", *SHARES}
+    ratios = design[design["quantity"].str.startswith("variance_ratio")]
+    assert (ratios["predicted"] == 1).all()
+    everything = rows(ratios, examples="all")
     assert everything["value"].between(0.7, 1.3).all()
     assert (everything["low"] < everything["value"]).all()
     assert (everything["value"] < everything["high"]).all()
 
 
+def even_counts(simulate, acc_out, groups, seed):
+    """Of groups whose held-out runs hardly differ in how many of them are right, as if subsets were all alike."""
+    size = simulate(np.ones(len(acc_out)), acc_out, groups=groups, seed=seed)
+    random = np.random.default_rng(seed)
+    correct = np.floor(
+        3 * acc_out + random.random((groups, len(acc_out)))
+    )  # variance: half the binomial at 0.2 and 0.8
+    return replace(size, correct_out=correct.astype(np.uint8), label_noise=np.zeros(len(acc_out), dtype=bool))
+
+
+@pytest.mark.parametrize("design", ["even", "independent"])
+def test_independent_runs_are_predicted_whatever_the_groups_vary(simulate, design):
+    acc_out = np.repeat([0.2, 0.8], 1000)
+    independent = replace(simulate(np.ones(2000), acc_out, seed=5), label_noise=np.zeros(2000, dtype=bool))
+    size = independent if design == "independent" else even_counts(simulate, acc_out, 10, seed=4)
+    table = sensitivity_table({"7/10": {"only": size, "again": size}}, **RULE)
+    found = rows(table, what="design", architecture="only").set_index("quantity")
+    assert found.loc["variance_ratio", "value"] == pytest.approx(0.5 if design == "even" else 1, abs=0.05)
+    other = simulate(np.ones(2000), acc_out, seed=6).scores()
+    shown = {"memorised": other >= 0.25 - 1e-9, "share_low": other <= 0.1 + 1e-9, "share_high": other >= 0.9 - 1e-9}
+    for quantity, reached in shown.items():
+        assert found.loc[quantity, "predicted"] == pytest.approx(reached.mean(), abs=0.025)
+    if design == "even":
+        for quantity in ("memorised", "share_high"):
+            assert found.loc[quantity, "value"] < found.loc[quantity, "predicted"] - 0.02
+
+
+def test_variances_without_a_relation_to_independent_runs_leave_the_binomial(sizes):
+    weights = mixture.fit(mixture.observe(*sizes["small"].totals()))
+    assert np.allclose(given_variance(sizes["small"], float("nan")), weights)
+    assert np.allclose(given_variance(sizes["small"], 1.0), weights)
+    least = given_variance(sizes["small"], 0.0)
+    assert np.isfinite(least).all()
+    assert least.sum() == pytest.approx(1)
+
+
+def test_the_design_shows_the_shares_of_the_score_table(table, sizes):
+    scores = score_table(sizes["large"], 0.95)["memorisation"].to_numpy()
+    shown = rows(table, what="design", architecture="large", examples="all").set_index("quantity")
+    expected = [(scores >= 0.25 - 1e-9).mean(), (scores <= 0.1 + 1e-9).mean(), (scores >= 0.9 - 1e-9).mean()]
+    assert shown.loc[list(SHARES), "value"].tolist() == pytest.approx(expected)
+    assert (shown["low"] <= shown["value"]).all()
+    assert (shown["value"] <= shown["high"]).all()
+
+
+def test_no_type_is_predicted_for_independent_runs(table):
+    assert rows(table[table["quantity"].str.startswith(("type", "descriptive"))], what="design").empty
+
+
 def test_variances_are_the_same_in_parts(alone, table):
     for name in ("value", "low", "high"):
-        assert np.allclose(rows(alone, what="design")[name], rows(table, what="design")[name])
+        assert np.allclose(rows(alone, what="design")[name], rows(table, what="design")[name], atol=1e-9)
 
 
 def test_ratios_stand_beside_each_other_and_are_correlated(table, sizes, other_ratio):
@@ -324,6 +383,29 @@ def test_ratios_stand_beside_each_other_and_are_correlated(table, sizes, other_r
     assert pearson["value"] == pytest.approx(pearson["predicted"], abs=0.02)  # the true scores are the same here
     assert pearson["low"] < pearson["value"] < pearson["high"]
     assert one(table, quantity="spearman", **where)["value"] < 1
+
+
+@pytest.mark.parametrize("ratio", ["7/10", "1/2"])
+def test_every_ratio_has_the_shares_and_types_of_its_own_runs(table, sizes, other_ratio, ratio):
+    of_ratio = {"7/10": sizes, "1/2": other_ratio}[ratio]
+    found = rows(table, what="ratio", setting=ratio, examples="clean label")
+    of_small = rows(found, architecture="small").set_index("quantity")
+    natural = of_ratio["small"].select(~of_ratio["small"].label_noise)
+    scores, weights = natural.scores(), mixture.fit(mixture.observe(*natural.totals()))
+    limits = {"memorised": (0.25, 2), "share_low": (-2, 0.1), "share_high": (0.9, 2)}
+    for quantity, (low, high) in limits.items():
+        within, grid = ((values > low - 1e-9) & (values < high + 1e-9) for values in (scores, SCORES))
+        assert of_small.loc[quantity, "value"] == pytest.approx(within.mean())
+        assert of_small.loc[quantity, "low"] <= of_small.loc[quantity, "value"] <= of_small.loc[quantity, "high"]
+        assert of_small.loc[f"{quantity}_corrected", "value"] == pytest.approx(weights[grid].sum())
+    types = rows(found, architecture="").set_index("quantity")["value"].to_dict()
+    summary = rows(trajectories.summarise(of_ratio, **RULE), examples="clean label")
+    expected = {
+        f"{prefix} {kind}": one(summary, quantity=quantity, type=kind)["value"]
+        for prefix, quantity, kinds in (("type", "share", TESTED), ("descriptive", "share_descriptive", DESCRIPTIVE))
+        for kind in kinds
+    }
+    assert types == pytest.approx(expected)
 
 
 def test_a_single_ratio_is_not_compared(alone):
@@ -345,7 +427,7 @@ def test_there_is_nothing_beside_all_runs_without_two_groups_free_of_flags_or_an
     flagged = {"all": 100, "none": 0, "all but one group": 85, "two groups free": 75}
     sizes = {name: replace(size, converged=np.arange(100) >= number) for name, number in flagged.items()}
     converged = rows(sensitivity_table({"7/10": sizes}, **RULE), what="converged")
-    assert [(converged["architecture"] == name).sum() for name in flagged] == [2, 2, 2, 6]
+    assert [(converged["architecture"] == name).sum() for name in flagged] == [2, 2, 2, 10]
 
 
 # Hard cases.
@@ -374,9 +456,35 @@ def test_independent_runs_leave_out_what_they_never_held_out(simulate):
     assert found["setting"].tolist() == ["16", "32", "40"]
     assert found["value"].notna().all()
     assert (rows(table, examples="all", architecture="small")["n_examples"] == 59).all()
-    assert rows(table, what="design", examples="all")["value"].between(0.6, 1.4).all()
+    design = rows(table, what="design", examples="all")
+    ratios = design["quantity"].str.startswith("variance_ratio")
+    assert design.loc[ratios, "value"].between(0.6, 1.4).all()
+    assert design.loc[~ratios, "value"].between(0, 1).all()
+    assert design.loc[~ratios, "predicted"].between(0, 1).all()
     with_runs = table.assign(runs=40, confidence=0.95)
     assert sentences(with_runs)
+
+
+def test_draws_that_lack_a_type_or_a_number_are_left_out_of_its_mean():
+    found = [{"a": 1.0}, {"a": 3.0, "b": 5.0}, {}, {"a": float("nan"), "c": float("nan")}]
+    limits = sensitivity._over_draws(found)
+    assert limits["a"] == (2, 1, 3)
+    assert limits["b"] == pytest.approx((5, np.nan, np.nan), nan_ok=True)
+    assert np.isnan(limits["c"]).all()
+    assert sensitivity._over_draws([{}, {}]) == {}
+
+
+def test_type_shares_are_of_the_draws_that_have_such_examples(sizes, monkeypatch):
+    clean, flipped = ("clean label", "type constant"), ("flipped label", "type constant")
+    by_draw = [{clean: (0.5, 50)}, {clean: (0.3, 54), flipped: (1.0, 2)}, {}]
+    given = iter([*by_draw, *[{}] * 6, {clean: (0.4, 54)}])
+    monkeypatch.setattr(sensitivity, "_type_shares", lambda *_: next(given))
+    table = pd.DataFrame(sensitivity._of_types(sizes, 0.15, 0.05, 0.95))
+    assert table["setting"].tolist() == ["20", "20", "100"]
+    assert table["examples"].tolist() == ["clean label", "flipped label", "clean label"]
+    assert table["value"].tolist() == pytest.approx([0.4, 1.0, 0.4])
+    assert table["low"].tolist() == pytest.approx([0.3, np.nan, np.nan], nan_ok=True)
+    assert table["n_examples"].tolist() == [52, 2, 54]
 
 
 def test_scores_without_any_variance_have_rows_without_reliability(simulate):
@@ -384,7 +492,10 @@ def test_scores_without_any_variance_have_rows_without_reliability(simulate):
     exact = replace(same, correct_in=same.n_in, correct_out=same.n_out, label_noise=np.zeros(20, dtype=bool))
     table = sensitivity_table({"7/10": dict.fromkeys(NAMES, exact)}, **RULE)
     assert rows(table, quantity="reliability")["value"].isna().all()
-    assert rows(table, what="design")["value"].isna().all()
+    design = rows(table, what="design")
+    ratios = design["quantity"].str.startswith("variance_ratio")
+    assert design.loc[ratios, "value"].isna().all()
+    assert design.loc[~ratios, ["value", "predicted"]].notna().all(axis=None)
     assert sentences(table.assign(runs=20, confidence=0.95))
 
 
@@ -444,6 +555,20 @@ def test_the_stage_writes_its_table(sizes, other_ratio, tmp_path):
     assert sentences(written) == sentences(pd.read_csv(output))
 
 
+def test_the_stage_takes_no_earlier_epochs(sizes, other_ratio, tmp_path, monkeypatch):
+    paths = write_counts({"7/10": sizes, "1/2": other_ratio}, tmp_path)
+    seen = []
+
+    def table_of(by_ratio, **_):
+        seen.extend(size.epochs for of_ratio in by_ratio.values() for size in of_ratio.values())
+        return pd.DataFrame(columns=COLUMNS)
+
+    monkeypatch.setattr(sensitivity, "sensitivity_table", table_of)
+    sensitivity.run(SPEC, paths, tmp_path / "family.csv")
+    assert len(sizes["small"].epochs) == 2
+    assert [len(epochs) for epochs in seen] == [1] * 4
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -461,13 +586,42 @@ def test_counts_that_do_not_belong_together_are_refused(sizes, other_ratio, tmp_
 def test_the_sentences_speak_of_every_part(table):
     said = sentences(table.assign(runs=100, confidence=0.95))
     starts = ["100 runs give", "The reliability", "The share", "With the threshold", "Types of", "Between the groups"]
-    starts += ["Scores at other ratios", "Between the ratios 7/10 and 1/2", "small: 5.0", "large: 5.0"]
+    starts += ["Shares of the clean labels as the groups", "Scores at other ratios"]
+    starts += [
+        "Shares of the clean labels at 7/10",
+        "Shares of the clean labels at 1/2",
+        "Between the ratios 7/10 and 1/2",
+        "small: 5.0",
+        "large: 5.0",
+    ]
     assert len(said) == len(starts)
     for sentence, start in zip(said, starts, strict=True):
         assert sentence.startswith(start)
         assert "nan" not in sentence
     assert "clean labels" in said[0]
     assert "1,820" in said[0]
+    assert all(f"; types: {TESTED[0]} " in sentence for sentence in said if " labels at " in sentence)
+
+
+def test_the_shares_are_said_with_the_number_beside_them(table):
+    said = sentences(table.assign(runs=100, confidence=0.95))
+    natural = rows(table, examples="clean label").set_index(["what", "setting", "quantity"]).sort_index()
+    ends = {}
+    for what, setting, beside in (("design", "groups", None), ("ratio", "1/2", "_corrected")):
+        for name in SHARES:
+            column = natural.loc[(what, setting, name), "value"]
+            other = natural.loc[(what, setting, name), "predicted"]
+            if beside:
+                other = natural.loc[(what, setting, f"{name}{beside}"), "value"]
+            ends[what, name] = [100 * end for end in (column.min(), column.max(), other.min(), other.max())]
+    (design,) = [sentence for sentence in said if "as the groups show" in sentence]
+    (ratio,) = [sentence for sentence in said if "labels at 1/2" in sentence]
+    for sentence, what in ((design, "design"), (ratio, "ratio")):
+        for name, words in zip(SHARES, ("memorised", "scores ≤ 0.1", "scores ≥ 0.9"), strict=True):
+            low, high, least, most = (f"{end:.1f}" for end in ends[what, name])
+            found = low if low == high else f"{low}–{high}"
+            other = least if least == most else f"{least}–{most}"
+            assert f"{words} {found}\u00a0% ({other}\u00a0%)" in sentence
 
 
 def test_the_sentences_are_silent_about_what_was_not_done(alone):

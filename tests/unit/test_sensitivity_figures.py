@@ -160,11 +160,14 @@ def rows_of(family, examples, runs=(20, 40, 80, 100), ratios=("7/10", "1/2")):
         for place, ratio in enumerate(ratios):
             value = 0.2 + 0.05 * place + 0.01 * number
             keys.append(("ratio", architecture, ratio, "memorisation", value, value - 0.02, value + 0.02, NAN))
+            keys.append(("ratio", architecture, ratio, "share_low", 0.6, 0.5, 0.7, 0.61))  # these are not drawn
+        keys.append(("design", architecture, "groups", "memorised", 0.1, 0.05, 0.2, 0.12))
         keys.append(("design", architecture, "groups", "variance_ratio", 0.9 + 0.02 * number, 0.85, 1.02, 1.0))
     for place, kind in enumerate(TESTED):
         for k in runs:
             value = (5 - place) / 15 + 0.0001 * k
             keys.append(("K", "", k, f"type {kind}", value, value - 0.01, value + 0.01, NAN))
+        keys.extend(("ratio", "", ratio, f"type {kind}", 0.2, NAN, NAN, NAN) for ratio in ratios)  # nor these
     columns = ["what", "architecture", "setting", "quantity", "value", "low", "high", "predicted"]
     table = pd.DataFrame(keys, columns=columns).astype({"setting": str})
     return table.assign(examples=examples, n_examples=200, runs=100, family=family["title"], pretraining_overlap="no")
@@ -195,6 +198,8 @@ def test_the_table_of_sensitivity_is_of_natural_examples_and_what_is_drawn():
     assert set(numbers["examples"]) == {"clean label"}
     assert numbers["architecture"].notna().all()
     assert "distance" not in set(numbers["quantity"])
+    assert set(select(numbers, what="design")["quantity"]) == {"variance_ratio"}
+    assert set(select(numbers, what="ratio")["quantity"]) == {"memorisation"}
     assert numbers.columns[:2].tolist() == ["dataset", "family"]
 
 
