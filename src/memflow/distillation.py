@@ -20,8 +20,9 @@ from memflow.files import write_csv, write_parquet
 from memflow.methods import ONE_HOT, SELF
 from memflow.provenance import ProvenanceError
 from memflow.statistics.resampling import Statistic, bootstrap, jackknife
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.signflip import holm, sign_flip_p_value
-from memflow.statistics.trajectory_types import ROUNDING, TESTED
+from memflow.statistics.trajectory_types import TESTED
 from memflow.summary import populations
 from memflow.trajectories import BASES, IDENTITY, check_same_subsets, halves_table, mean_scores
 

@@ -20,8 +20,8 @@ from memflow.data.prepared import Dataset
 from memflow.files import sha256, write_csv
 from memflow.provenance import ProvenanceError
 from memflow.statistics.resampling import degrees
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.states import STATES, states
-from memflow.statistics.trajectory_types import ROUNDING
 from memflow.summary import BINS, populations
 from memflow.training.outcomes import SHARED, block_masks
 

@@ -10,7 +10,7 @@ from memflow.data import prepared
 from memflow.errors import InputError
 from memflow.files import sha256, write_npz
 from memflow.provenance import ProvenanceError
-from memflow.statistics.trajectory_types import ROUNDING
+from memflow.statistics.rounding import ROUNDING
 
 
 def run(spec: dict[str, Any], dataset_path: Path, counts_path: Path, output: Path) -> None:

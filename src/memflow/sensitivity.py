@@ -22,7 +22,6 @@ from memflow.statistics import agreement, mixture
 from memflow.statistics.bimodality import HIGH, LOW
 from memflow.statistics.paired import paired_tests
 from memflow.statistics.precision import (
-    ROUNDING,
     expected_reliability,
     expected_share,
     half_widths,
@@ -31,6 +30,7 @@ from memflow.statistics.precision import (
 )
 from memflow.statistics.proportions import newcombe
 from memflow.statistics.resampling import bootstrap, jackknife
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.trajectory_types import DESCRIPTIVE, TESTED, classify, critical_p_value, describe
 from memflow.summary import populations, thresholds
 from memflow.trajectories import Sizes, check_same_subsets

@@ -21,9 +21,9 @@ from memflow.provenance import ProvenanceError
 from memflow.statistics.paired import PairedTests, paired_tests
 from memflow.statistics.power import power
 from memflow.statistics.resampling import Statistic, bootstrap, jackknife
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.trajectory_types import (
     DESCRIPTIVE,
-    ROUNDING,
     TESTED,
     classify,
     critical_p_value,

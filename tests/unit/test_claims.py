@@ -127,10 +127,22 @@ def test_a_cap_needs_a_size_between(family):
 def test_wrong_labels_are_enriched_among_what_increases(family):
     wrong_rise = np.where(NATURAL, 0.9, 0.9), np.where(NATURAL, 0.9, 0.1)
     others_rise = np.where(NATURAL, 0.9, 0.9), np.where(NATURAL, 0.1, 0.9)
+    both_rise = np.full(N, 0.9), np.full(N, 0.1)
     assert judged("wrong labels", evidence(family(*wrong_rise))) == SUPPORTED
-    assert judged("wrong labels", evidence(family(*others_rise))) == CONTRADICTED
+    assert judged("wrong labels", evidence(family(*both_rise))) == CONTRADICTED
+    assert judged("wrong labels", evidence(family(*others_rise))).startswith(
+        "10 examples that each half of the runs calls increasing among the wrong labels; there are "
+    )
     unknown = family(0.5, 0.5, label_noise=np.zeros(N, dtype=bool))
     assert judged("wrong labels", evidence(unknown)).startswith("wrong labels that are known (label_noise")
+
+
+def test_wrong_labels_that_noise_calls_increasing_do_not_increase(family):
+    between = np.where(np.arange(MANY) % 5 == 4, 0.5, 0.99)  # only the accuracies of wrong labels leave room for noise
+    share, change = size.wrong_labels(evidence(family(between, between, between, n=MANY)))
+    assert share.value > 0.02
+    assert abs(change.value) < 0.05
+    assert p_value([change])[1] == CONTRADICTED
 
 
 def test_natural_examples_must_fall_and_artificial_ones_must_not(family):
@@ -142,6 +154,42 @@ def test_natural_examples_must_fall_and_artificial_ones_must_not(family):
     assert judged("natural falls", evidence(family(*both))) == CONTRADICTED
     unknown = family(0.5, 0.5, label_noise=np.zeros(N, dtype=bool))
     assert judged("natural falls", evidence(unknown)).startswith("wrong labels or noise images")
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(MANY, SUPPORTED), (N, UNDETERMINED)])
+def test_of_artificial_examples_that_are_all_memorised_one_more_or_less_is_the_error(family, n, verdict):
+    natural = np.arange(n) % 5 != 4
+    near = np.linspace(0.6, 0.9, n)
+    sizes = family(np.where(natural, near, 0.0), np.where(natural, 0.2 + 0.8 * near, 0.0), n=n)
+    other = size.natural_falls(evidence(sizes))[1]
+    assert (other.value, other.se) == (0, pytest.approx(1 / (~natural).sum()))
+    assert judged("natural falls", evidence(sizes)) == verdict  # of 24, one is .042 and the margin .05
+
+
+def test_the_error_of_a_share_is_at_least_one_example_only_where_nothing_varies():
+    assert size.of_a_share(0.0, 50) == 0.02
+    assert size.of_a_share(1e-17, 50) == 0.02
+    assert size.of_a_share(0.001, 50) == 0.001
+
+
+def test_each_half_of_the_runs_has_its_own_peak_of_the_caps(family):
+    # By the even groups the caps peak at the second of four sizes, by the odd ones at the third.
+    flat, high = np.full(N, 0.9), np.full(N, 0.2)
+    made = [family(flat, of)["large"] for of in (flat, high, high, flat)]
+    lower = family(flat, np.full(N, 0.5))["large"]
+    odd = np.arange(10) % 2 == 1
+
+    def mixed(of_even, of_odd):
+        columns = ("correct_in", "correct_out")
+        return replace(
+            of_even,
+            **{name: np.where(odd[:, None], getattr(of_odd, name), getattr(of_even, name)) for name in columns},
+        )
+
+    sizes = [made[0], mixed(made[1], lower), mixed(lower, made[2]), made[3]]
+    parts = size.cap_shaped(evidence(dict(zip(("a", "b", "c", "d"), sizes, strict=True))))
+    # Each half measures at the other's peak, where its own scores are only .4 higher than at the ends, not .7.
+    assert [part.value for part in parts] == pytest.approx([0.4, 0.4], abs=0.06)
 
 
 FLOW = {
@@ -346,7 +394,7 @@ def test_removal_is_judged_without_copies_where_there_are_any(family):
     sizes = family(0.5, 0.5)
 
     def removed(examples, value):
-        return row(value, se=0.001, examples=examples, quantity="random - memorised")
+        return row(value, se=0.001, examples=examples, quantity="random - memorised", runs=5)
 
     def of(*rows, name="large"):
         return judged("removal", evidence(sizes, removal={name: table(*rows)}))
@@ -367,14 +415,15 @@ def agreement(*values):
 
 
 def summary(quantity="sarle", **values):
-    return table(*(row(value, proxy=name, quantity=quantity, runs=10) for name, value in values.items()))
+    keys = {"examples": "clean label", "quantity": quantity, "runs": 10}
+    return table(*(row(value, proxy=name, **keys) for name, value in values.items()))
 
 
 def test_proxies_rank_if_both_do(family):
     sizes = family(0.5, 0.5)
     for values, verdict in (((0.6, 0.5), SUPPORTED), ((0.6, 0.31), UNDETERMINED), ((0.6, 0.0), CONTRADICTED)):
         assert judged("proxies rank", evidence(sizes, agreement={"large": agreement(*values)})) == verdict
-    assert judged("proxies rank", evidence(sizes, agreement={"small": agreement(0.6, 0.5)})) == proxy.LACKS
+    assert judged("proxies rank", evidence(sizes, agreement={"small": agreement(0.6, 0.5)})) == proxy.lacks(proxy.NAMED[0])
     (part, _) = proxy.correlate(evidence(sizes, agreement={"large": agreement(0.6, 0.5)}))
     assert (part.se, part.df) == (pytest.approx(0.01, rel=1e-4), 9)
 
@@ -395,7 +444,7 @@ def test_proxies_lack_modes_only_if_the_score_has_them(family):
     ):
         tables = {"large": summary(**dict(zip(("memorisation", *proxy.NAMED), modes, strict=True)))}
         assert judged("proxies' modes", evidence(sizes, proxies=tables)) == verdict
-    assert judged("proxies' modes", evidence(sizes)) == proxy.LACKS
+    assert judged("proxies' modes", evidence(sizes)) == proxy.lacks("memorisation")
 
 
 def test_proxies_lack_a_trend_only_if_their_means_are_equivalent(family):
@@ -414,8 +463,32 @@ def test_proxies_lack_a_trend_only_if_their_means_are_equivalent(family):
     assert of(0.002, 0.05) == UNDETERMINED  # no trend is seen, and none is excluded
     assert of(0.1, 0.005) == CONTRADICTED
     assert of(-0.1, 0.005) == CONTRADICTED
-    assert of(0.0, 0.005, "large") == proxy.LACKS
-    assert of(0.0, 0.005, "small") == proxy.LACKS
+    assert of(0.0, 0.005, "large") == proxy.lacks(proxy.NAMED[0])
+    assert of(0.0, 0.005, "small") == proxy.lacks(proxy.NAMED[0])
+
+
+def test_only_cumulative_accuracy_is_said_to_lack_a_trend(family):
+    tables = {}
+    for name, depth in (("small", 0.2), ("large", 0.8)):  # deeper networks have more layers to be deep in
+        means = summary("mean", cumulative_accuracy=0.5, prediction_depth=depth)
+        tables[name] = pd.concat([means.assign(runs=7), summary("deviation", cumulative_accuracy=0.9)])
+    (part,) = proxy.no_trend(evidence(family(0.5, 0.5), proxies=tables))
+    assert part.name == "change of the mean cumulative_accuracy, in deviations over the examples"
+    assert (part.value, part.df, part.runs) == (0, 6, 7)
+    assert part.se == pytest.approx(2**0.5 * 0.01 * 2.262157 / student.ppf(0.975, 6) / 0.9)
+
+
+def test_proxies_are_those_of_natural_examples(family):
+    sizes = family(0.5, 0.5)
+    modes = summary(memorisation=0.8, cumulative_accuracy=0.4, prediction_depth=0.4)
+    of_all = modes.assign(examples="all", value=0.5)
+    (score, *_) = proxy.not_bimodal(evidence(sizes, proxies={"large": pd.concat([modes, of_all])}))
+    assert score.value == 0.8
+    only = judged("proxies' modes", evidence(sizes, proxies={"large": of_all}))
+    assert only == proxy.lacks("memorisation")
+    unnoised = {name: replace(of, label_noise=np.zeros(N, dtype=bool)) for name, of in sizes.items()}
+    (score, *_) = proxy.not_bimodal(evidence(unnoised, proxies={"large": of_all}))
+    assert score.value == 0.5
 
 
 # The card.
@@ -462,12 +535,29 @@ def test_weights_that_may_have_seen_the_images_allow_no_claim(family):
     assert parts["family"].tolist() == ["unseen"]
 
 
+def test_the_runs_of_a_claim_are_those_of_its_number(family):
+    sizes = family(0.5, 0.5)  # 100 runs each
+    removed = row(0.02, se=0.001, examples="all", quantity="random - memorised", runs=5)
+    found, parts = judge({("digits", "A"): evidence(sizes, removal={"large": table(removed)})}, 0.95)
+    runs = found.set_index("claim")["runs"]
+    assert runs[["removal", "mean falls", "students fall"]].tolist() == [5, 100, 100]
+    assert parts.loc[parts["claim"] == "removal", "runs"].tolist() == [5]
+
+
+def test_a_curve_that_only_rises_contradicts_three_stages(simulate_course, family):
+    sizes = family(0.5, 0.5)
+    for course, verdict in (((0.9, 0.8, 0.6, 0.4), CONTRADICTED), ((0.9, 0.4, 0.4, 0.9), SUPPORTED)):
+        assert judged("three stages", evidence(sizes, epochs={"large": simulate_course(course)})) == verdict
+
+
 def test_what_holds_by_definition_is_shown_and_not_judged(family):
     claim = replace(certain("gap", 1e-6), is_definitional=True)
     found, _ = judge({("digits", "A"): evidence(family(0.5, 0.5))}, 0.95, [claim, certain("other", 0.04)])
     assert found["verdict"].tolist() == [DEFINITIONAL, SUPPORTED]
     assert np.isnan(found["p_value"][0])
     assert found["p_holm"][1] == pytest.approx(0.04)
+    assert "strong" not in card.finding(found.iloc[0])
+    assert card.finding(found.iloc[0]) == f"gap: {found['value'][0]:.3f}"  # without limits
 
 
 def test_a_study_of_counts_alone_says_what_each_claim_needs(family):

@@ -94,7 +94,11 @@ def test_regions_are_said_in_words(limits, words):
 def test_without_an_error_there_is_no_evidence(of):
     assert not of.is_tested
     assert np.isnan(of.limits(0.95)).all()
-    p, verdict = p_value([of, part(9.0, above=0.5)])
+    # Another part cannot support the claim alone, but it can refute it, though by a p-value that counts both.
+    assert p_value([of, part(9.0, above=0.5)]) == (1, CONTRADICTED)
+    assert verdicts([[of, part(9.0, above=0.5)]], 0.95)[0][0] == UNDETERMINED
+    assert p_value([of, part(-9.0, above=0.5)]) == (pytest.approx(2 * 2 * tail(9.5)), CONTRADICTED)
+    p, verdict = p_value([of, of])
     assert np.isnan(p)
     assert verdict == UNDETERMINED
     assert verdicts([[of]], 0.95) == [

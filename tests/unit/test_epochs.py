@@ -151,18 +151,38 @@ def test_a_hand_made_study_is_described_example_by_example():
 
 
 def test_the_transient_set_is_that_of_the_natural_examples_peak_and_rises_are_the_groups_own():
-    even = np.array([[9, 9, 2, 2, 9], [2, 2, 9, 9, 9], [9, 9, 2, 9, 9]])
+    even = np.array([[9, 9, 9, 9, 9], [2, 2, 9, 9, 9], [9, 9, 2, 2, 9], [9, 9, 2, 9, 9]])
     study, clean = by_hand(even, even), np.array([True, True, False, False, True])
     where = {"all": np.ones(5, dtype=bool), "clean label": clean, "flipped label": ~clean}
-    table = epochs.describe(study, EPOCHS, where, 0.25)
+    table = epochs.describe(study, np.array([2, 4, 6, 7]), where, 0.25)
     assert value(table, "rise", "clean label", column="epoch") == 4
-    assert value(table, "rise", "flipped label", column="epoch") == 2
+    assert value(table, "rise", "flipped label", column="epoch") == 6
     assert np.isclose(value(table, "fall", "flipped label"), 0.5)
     assert value(table, "transient_share", "flipped label", column="epoch") == 4
     assert value(table, "transient_share", "flipped label") == 0
     assert np.isnan(value(table, "transient_drop", "flipped label"))
     assert np.isclose(value(table, "transient_share"), 2 / 5)
     assert np.isclose(value(table, "transient_drop", "clean label"), 0.7)
+
+
+def test_the_peak_lies_between_the_first_and_the_last_epoch():
+    rising = np.array([[9, 9, 9, 9], [9, 9, 9, 2], [9, 9, 2, 2], [9, 2, 2, 2]])
+    everyone = {"all": np.ones(4, dtype=bool)}
+    for course, rise, fall, at in ((rising, 2 / 4, -1 / 4, 6), (rising[::-1], -1 / 4, 2 / 4, 4)):
+        table = epochs.describe(by_hand(course, course), np.array([2, 4, 6, 8]), everyone, 0.25)
+        assert [value(table, quantity) for quantity in ("rise", "fall")] == pytest.approx([rise, fall])
+        assert value(table, "rise", column="epoch") == at
+    # The transient set is that of the peak over all epochs, here the first one.
+    assert value(table, "transient_share", column="epoch") == 2
+    assert np.isclose(value(table, "transient_share"), 3 / 4)
+
+
+def test_two_epochs_have_no_peak_between_them_but_a_transient_set():
+    course = np.array([[2, 2, 9, 9], [9, 9, 9, 2]])
+    table = epochs.describe(by_hand(course, course), EPOCHS[:2], {"all": np.ones(4, dtype=bool)}, 0.25)
+    assert np.isnan([value(table, quantity) for quantity in ("rise", "fall")]).all()
+    assert np.isclose(value(table, "transient_share"), 2 / 4)
+    assert np.isclose(value(table, "transient_drop"), 0.7)
 
 
 def test_a_score_that_equals_the_threshold_is_memorised_whatever_the_rounding():
@@ -255,7 +275,7 @@ def distance(values, truth=0.0):
 
 
 def test_without_any_change_nothing_rises_falls_or_is_transient_on_the_measuring_half():
-    acc_out = np.tile(np.linspace(0.4, 1, 150), (5, 1))
+    acc_out = np.tile(np.linspace(0.4, 1, 150), (8, 1))
     halves, naive = simulated_changes(np.ones_like(acc_out), acc_out, seed=4)
     for quantity in ("rise", "fall", "transient_drop"):
         assert abs(distance(halves[quantity])) < 3.5, quantity
@@ -390,7 +410,7 @@ def test_rise_and_fall_follow_the_halves_of_the_bits(study):
     half = np.arange(40) // 5 % 2
     clean = populations(counts.load(folder / "counts.npz"))["clean label"]
     shares = [(scores_of(train, masks, half == one)[:, clean] >= 0.25 - 1e-9).mean(axis=1) for one in (0, 1)]
-    peaks = [of.argmax() for of in shares]
+    peaks = [1 + of[1:-1].argmax() for of in shares]
     table = pd.read_csv(output)
     for quantity, base in (("rise", 0), ("fall", -1)):
         expected = np.mean([shares[1 - one][peaks[one]] - shares[1 - one][base] for one in (0, 1)])

@@ -13,10 +13,6 @@ DISTILLED = "distilled-from-resnet8-w1"
 METHODS = {"distillation": {DISTILLED: {"teacher": "resnet8-w1"}}, "proxies": {"runs": 2, "block_size": 2}}
 METHODS |= {"removal": {"runs": 2, "block_size": 2}}
 ARMS = ("none", "memorised", "random")
-ANCIENT = pytest.mark.xfail(
-    strict=True,
-    reason="of a job whose ancient input is made again, Snakemake does not look at the params; the next call trains it",
-)
 SHOWN = ("claims", "report")  # the verdicts on the claims, and the page that shows them
 OF_DISTILLATION = ("distillation_joint", "distillation_by_trajectory", "teacher_transfer")
 OF_PROXIES = ("proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement")
@@ -136,7 +132,6 @@ def test_more_runs_of_the_arms_train_only_the_new_ones(clone):
     assert jobs == {"train": len(ARMS), "removal": 1, **dict.fromkeys(SHOWN, 1)}
 
 
-@ANCIENT
 def test_another_threshold_removes_others_and_trains_without_those(clone):
     jobs = again(clone, study=with_methods(clone, memorised_at=0.5))
     assert (jobs["select"], jobs["train"], jobs["removal"]) == (1, 2, 1)  # the arm without removal stays
@@ -190,7 +185,6 @@ def test_an_edited_loss_of_students_trains_students_only(clone):
     assert "proxies" not in jobs
 
 
-@ANCIENT
 def test_an_edited_training_loop_trains_everything_also_what_learns_from_others(clone):
     clone.edit("src/memflow/training/sgd.py", "/ batch, parameters)", "/ (batch + 0), parameters)")
     jobs = again(clone)

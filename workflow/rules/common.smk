@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,28 @@ def block_spec(wildcards):
     return as_text(study.block_spec(wildcards.dataset, wildcards.architecture, wildcards.method, int(wildcards.block)))
 
 
+def unless_stale(files):
+    """Inputs that make no block stale by being made again; plain ones of a block that is stale already.
+
+    Of a job that has only ancient inputs made again, Snakemake looks at no other reason to run it, such as its params.
+    """
+    return lambda wildcards: list(files(wildcards)) if is_stale(wildcards) else [ancient(f) for f in files(wildcards)]
+
+
+def is_stale(wildcards):
+    """Whether a block is there, and was made by another spec than this one."""
+    path = f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz.prov.json"
+    try:
+        definition = json.loads(Path(path.format(**wildcards)).read_text())["definition"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return {**definition, **json.loads(block_spec(wildcards))} != definition
+
+
+def dataset_of(wildcards):
+    return [f"{RESULTS}/data/{wildcards.dataset}.npz"]
+
+
 def taught_blocks():
     """Patterns of the datasets of the blocks that others learn from: of full-data runs it is the first one."""
     last = {ONE_HOT: "", FULL_DATA: r"block-0\."}
@@ -86,7 +109,7 @@ def of_teachers(wildcards, blocks, kind):
 
 
 def teachers(wildcards):
-    return [ancient(file) for file in of_teachers(wildcards, [wildcards.block], "weights.npz")]
+    return of_teachers(wildcards, [wildcards.block], "weights.npz")
 
 
 def teachers_sidecars(wildcards):
@@ -97,7 +120,7 @@ def removed(wildcards):
     """Which examples the runs without some leave out; nothing for other methods."""
     if wildcards.method not in (removal_method("memorised"), removal_method("random")):
         return []
-    return [ancient(f"{RESULTS}/removal/{wildcards.dataset}/{wildcards.architecture}.removed.npz")]
+    return [f"{RESULTS}/removal/{wildcards.dataset}/{wildcards.architecture}.removed.npz"]
 
 
 def keep_weights(wildcards):

@@ -4,9 +4,9 @@ ruleorder: train_teacher > train
 
 rule train:
     input:
-        dataset=ancient(f"{RESULTS}/data/{{dataset}}.npz"),
-        teachers=teachers,
-        removed=removed,
+        dataset=unless_stale(dataset_of),
+        teachers=unless_stale(teachers),
+        removed=unless_stale(removed),
     output:
         **with_sidecars(block=f"{RESULTS}/runs/{{dataset}}/{{architecture}}/{{method}}/block-{{block}}.npz"),
     log:

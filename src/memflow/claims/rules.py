@@ -10,8 +10,8 @@ from math import inf
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.signflip import holm
-from memflow.statistics.trajectory_types import ROUNDING
 
 SUPPORTED, CONTRADICTED, UNDETERMINED = "supported", "contradicted", "undetermined"
 DEFINITIONAL = "definitional"

@@ -9,8 +9,9 @@ from memflow.distillation import group_changes
 from memflow.statistics import mixture
 from memflow.statistics.bimodality import HIGH, LOW
 from memflow.statistics.resampling import degrees, jackknife_errors
+from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.states import NOT_FITTED, states
-from memflow.statistics.trajectory_types import ROUNDING, describe
+from memflow.statistics.trajectory_types import describe
 
 INTERPOLATES = 0.99  # mean in-sample accuracy of the natural examples
 SMALLEST_CHANGE = 0.01  # of a mean score, or of a share of the examples

@@ -12,9 +12,9 @@ from scipy.special import bdtr, bdtrc
 
 from memflow.statistics.mixture import ACC_IN, ACC_OUT, SCORES
 from memflow.statistics.proportions import newcombe
+from memflow.statistics.rounding import ROUNDING
 
 MOST_RUNS = 10**7
-ROUNDING = 1e-9  # keeps a fraction that equals a threshold from missing it
 
 
 def split(runs: int, ratio: Fraction) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memflow.statistics.trajectory_types import ROUNDING
+from memflow.statistics.rounding import ROUNDING
 
 STATES = ("not fitted", "memorised", "generalised")
 NOT_FITTED, MEMORISED, GENERALISED = range(len(STATES))

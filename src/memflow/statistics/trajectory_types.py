@@ -8,11 +8,11 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from memflow.statistics.paired import PairedTests
+from memflow.statistics.rounding import ROUNDING
 
 CHANGES = ("increasing", "decreasing", "cap-shaped")
 TESTED = ("constant", *CHANGES, "undetermined")
 DESCRIPTIVE = ("constant", *CHANGES, "other")
-ROUNDING = 1e-9  # keeps a difference of fractions that equals tau from exceeding it
 
 
 def describe(scores: np.ndarray, tau: float) -> np.ndarray:
