@@ -118,12 +118,13 @@ def wrong_labels(evidence: Evidence) -> Found:
     sampling = share * (1 - share) * (1 / flipped.sum() + 1 / evidence.natural.sum())
     se = float(np.hypot(error, np.sqrt(sampling)))
     name = "share that increases among wrong labels minus among natural examples"
+    enriched = Part(name, value, se, degrees(groups), ENRICHED, n_examples=flipped.sum())
     named = [where & flipped for where in _described(evidence, _all_groups(evidence), "increasing")]
     if missing := too_few(named, "increasing among the wrong labels"):
-        return missing
+        return missing if value > ENRICHED else [enriched]  # few cannot support the claim, but refute it
     change = group_changes(evidence.first, evidence.last, named)
     return [
-        Part(name, value, se, degrees(groups), ENRICHED, n_examples=flipped.sum()),
+        enriched,
         mean_of_halves(
             "change of the score of these wrong labels from the smallest to the largest size",
             *(change, count(named)),
