@@ -428,7 +428,9 @@ def test_proxies_rank_if_both_do(family):
     sizes = family(0.5, 0.5)
     for values, verdict in (((0.6, 0.5), SUPPORTED), ((0.6, 0.31), UNDETERMINED), ((0.6, 0.0), CONTRADICTED)):
         assert judged("proxies rank", evidence(sizes, agreement={"large": agreement(*values)})) == verdict
-    assert judged("proxies rank", evidence(sizes, agreement={"small": agreement(0.6, 0.5)})) == proxy.lacks(proxy.NAMED[0])
+    assert judged("proxies rank", evidence(sizes, agreement={"small": agreement(0.6, 0.5)})) == proxy.lacks(
+        proxy.NAMED[0]
+    )
     (part, _) = proxy.correlate(evidence(sizes, agreement={"large": agreement(0.6, 0.5)}))
     assert (part.se, part.df) == (pytest.approx(0.01, rel=1e-4), 9)
 
