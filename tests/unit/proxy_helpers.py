@@ -1,5 +1,6 @@
 """Tables of the stage proxies as the figures take them, from examples whose true difficulty is known."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def tables(
         made["halves"].append(_halves(dataset, halves))
         made["proxies"].append(proxies)
         made["agreement"].append(_agreement(proxies, np.mean(halves, axis=0), dataset))
-        made["summary"].append(_summary(proxies, np.mean(halves, axis=0)))
+        made["summary"].append(_summary(proxies, np.mean(halves, axis=0), dataset))
         constants = {"parameters": parameters, "pretraining_overlap": "no"}
         for kind, parts in made.items():
             extra = constants if kind in ("agreement", "summary") else {}
@@ -128,13 +129,16 @@ def _halves(dataset: Dataset, halves: list[np.ndarray]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _groups(dataset: Dataset) -> dict[str, np.ndarray]:
+    groups = {"all": np.full(len(dataset.train), True), "clean label": ~dataset.label_noise}
+    return groups | ({"flipped label": dataset.label_noise} if dataset.label_noise.any() else {})
+
+
 def _agreement(proxies: pd.DataFrame, score: np.ndarray, dataset: Dataset) -> pd.DataFrame:
-    groups = {"all": np.full(len(score), True), "clean label": ~dataset.label_noise}
-    groups |= {"flipped label": dataset.label_noise} if dataset.label_noise.any() else {}
     rows = []
     for proxy, values in proxies.groupby("proxy", sort=False):
         for statistic, ceiling in (("pearson", 0.97), ("spearman", 0.95)):
-            for examples, where in groups.items():
+            for examples, where in _groups(dataset).items():
                 pair = pd.DataFrame({"score": score, "value": values["value"].to_numpy()})[where]
                 value = pair["score"].corr(pair["value"], method=statistic)
                 row = {"proxy": proxy, "statistic": statistic, "examples": examples, "value": value}
@@ -144,15 +148,17 @@ def _agreement(proxies: pd.DataFrame, score: np.ndarray, dataset: Dataset) -> pd
     return pd.DataFrame(rows)
 
 
-def _summary(proxies: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:
+def _summary(proxies: pd.DataFrame, score: np.ndarray, dataset: Dataset) -> pd.DataFrame:
     rows = []
-    for proxy in ["memorisation", *proxies["proxy"].unique()]:
-        values = score
+    for proxy, (examples, where) in product(["memorisation", *proxies["proxy"].unique()], _groups(dataset).items()):
+        values = score[where]
+        spread = [values.mean(), values.std()]
         if proxy != "memorisation":
-            values = proxies.loc[proxies["proxy"] == proxy, "value"].to_numpy(dtype=float)
+            values = proxies.loc[proxies["proxy"] == proxy, "value"].to_numpy(dtype=float)[where]
+            spread = [values.mean(), values.std()]
             values = (values - values.min()) / (np.ptp(values) or np.nan)
-        found = bimodality.describe(values)
-        for quantity, value in zip(bimodality.NAMES, found, strict=True):
-            limits = {"low": 0.95 * value, "high": 1.05 * value + 0.005}
-            rows.append({"proxy": proxy, "quantity": quantity, "value": value, **limits, "n_examples": len(values)})
+        found = [*spread, *bimodality.describe(values)]
+        for quantity, value in zip(("mean", "deviation", *bimodality.NAMES), found, strict=True):
+            limits = {"low": 0.95 * value, "high": 1.05 * value + 0.005, "n_examples": len(values), "runs": 10}
+            rows.append({"proxy": proxy, "examples": examples, "quantity": quantity, "value": value, **limits})
     return pd.DataFrame(rows)

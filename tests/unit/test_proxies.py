@@ -33,7 +33,8 @@ C_SCORES = ["c_score", "c_score_3-10", "c_score_mean"]
 EXAMPLES_COLUMNS = ["proxy", "index", "label", *counts.MARKS, "original", "value", "value_even", "value_odd"]
 AGREEMENT_COLUMNS = ["proxy", "statistic", "examples", "value", "low", "high", "ceiling", "reliability_score"]
 AGREEMENT_COLUMNS += ["reliability_proxy", "n_examples", "runs", "parameters", "pretraining_overlap"]
-SUMMARY_COLUMNS = ["proxy", "quantity", "value", "low", "high", "n_examples", "parameters", "pretraining_overlap"]
+SUMMARY_COLUMNS = ["proxy", "examples", "quantity", "value", "low", "high", "n_examples", "runs", "parameters"]
+SUMMARY_COLUMNS += ["pretraining_overlap"]
 ARCHITECTURE = {"model": "cifar-resnet", "depth": 8}
 RATIOS = ["7/10", "3/10"]
 COUNTS = [
@@ -420,26 +421,32 @@ def test_no_runs_of_the_score_in_a_half_give_no_agreement_with_the_c_score(simul
 
 
 def test_the_summary_describes_the_score_as_it_is_and_proxies_between_their_extremes(by_run, merged):
-    table = proxies.summarise(merged, measures(by_run, merged, merged), 0.95).set_index(["proxy", "quantity"])
-    assert table.loc["memorisation", "value"].tolist() == pytest.approx(describe(merged.scores()))
+    table = proxies.summarise(merged, measures(by_run, merged, merged), 0.95)
+    assert table["examples"].unique().tolist() == ["all", "clean label", "flipped label"]
+    natural = table[table["examples"] == "clean label"].set_index(["proxy", "quantity"])
+    table = table[table["examples"] == "all"].set_index(["proxy", "quantity"])
 
-    def described(values):
-        mean = np.delete(values, 4, axis=1).astype(np.float64)
-        mean = np.nanmean(mean, axis=0).astype(np.float32).astype(np.float64)
-        return describe((mean - mean.min()) / np.ptp(mean))
+    def described(values, scaled=True):
+        between = (values - values.min()) / np.ptp(values) if scaled else values
+        return [values.mean(), values.std(), *describe(between)]
 
-    el2n = table.loc["el2n"]
-    value = described(by_run["el2n"])
-    left_out = [described(np.delete(by_run["el2n"], run, 0)) for run in range(RUNS)]
-    margin = t.ppf(0.975, RUNS - 1) * ((RUNS - 1) * np.var(left_out, axis=0)) ** 0.5
-    assert el2n["value"].tolist() == pytest.approx(value, abs=1e-6)
-    assert (el2n["high"] - el2n["value"]).tolist() == pytest.approx(margin, abs=1e-5)
-    assert el2n.index.tolist() == list(NAMES)
+    def of_runs(values, where):
+        return described(np.nanmean(values[:, where].astype(np.float64), axis=0).astype(np.float32).astype(np.float64))
+
+    seen, clean = np.arange(N) != 4, np.arange(N) % 5 != 4
+    for found, where in ((table.loc["el2n"], seen), (natural.loc["el2n"], clean)):
+        left_out = [of_runs(np.delete(by_run["el2n"], run, 0), where) for run in range(RUNS)]
+        margin = t.ppf(0.975, RUNS - 1) * ((RUNS - 1) * np.var(left_out, axis=0)) ** 0.5
+        assert found["value"].tolist() == pytest.approx(of_runs(by_run["el2n"], where), abs=1e-6)
+        assert (found["high"] - found["value"]).tolist() == pytest.approx(margin, abs=1e-5)
+        assert found.index.tolist() == ["mean", "deviation", *NAMES]
+        assert (found["n_examples"] == where.sum()).all()
     assert table["n_examples"].unique().tolist() == [N, N - 1]
-    by_group = [describe(merged.only(np.arange(10) != group).scores()) for group in range(10)]
-    margin = t.ppf(0.975, 9) * (9 * np.var(by_group, axis=0)) ** 0.5
-    score = table.loc["memorisation"]
-    assert (score["value"] - score["low"]).tolist() == pytest.approx(margin)
+    for found, where in ((table.loc["memorisation"], slice(None)), (natural.loc["memorisation"], clean)):
+        assert found["value"].tolist() == pytest.approx(described(merged.scores()[where], scaled=False))
+        by_group = [described(merged.only(np.arange(10) != one).scores()[where], scaled=False) for one in range(10)]
+        margin = t.ppf(0.975, 9) * (9 * np.var(by_group, axis=0)) ** 0.5
+        assert (found["value"] - found["low"]).tolist() == pytest.approx(margin)
 
 
 def test_a_block_of_another_study_is_refused(study, by_run):
