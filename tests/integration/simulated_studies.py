@@ -1,6 +1,7 @@
 """Whole studies by simulation: runs with seed and subset variance, whose true accuracies are known exactly."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,7 @@ N, TEST, GROUPS, SIZE = 240, 120, 8, 10  # examples, test examples, groups of ru
 RULE = {"memorised_at": 0.25, "confidence": 0.95}
 JUDGED = {"tau": 0.15, **RULE}
 NAMES = ["small", "medium", "large"]
+OF_SIZES = {2: [NAMES[0], NAMES[-1]], 3: NAMES, 4: ["tiny", *NAMES]}
 EPOCHS = np.array([1, 2, 3, 4], dtype=np.int32)
 SUBSET, RUN = 0.3, 0.1  # share of the variance that a group's subsets and an example have in common, and a run has
 SURE = 0.9995  # in-sample accuracy of what is fitted
@@ -55,7 +57,7 @@ class Simulation:
         test: float = 0.8,
         parameters: int = 0,
     ) -> tuple[Counts, list[epochs.Tally]]:
-        """Of a network with some true accuracies at the last epoch, and at earlier ones; and a tally per group."""
+        """Of a network with true accuracies at the last and at earlier epochs; and of its natural examples by group."""
         runs = GROUPS * SIZE
         shared = self.subset + np.sqrt(RUN) * self.random.normal(size=(runs, 1))
         inside, outside, right, of_test = [], [], [], np.empty(0)
@@ -97,24 +99,27 @@ class Simulation:
         tallies = []
         for group in range(GROUPS):
             one = np.arange(GROUPS) == group
-            sums = (_by_half(correct_in * one[:, None]), _by_half(correct_out * one[:, None]))
-            of_runs = (_by_half((n * one[:, None])[None])[0] for n in (n_in, n_out))
+            natural = np.outer(one, NATURAL)
+            sums = (_by_half((correct * natural)[..., NATURAL]) for correct in (correct_in, correct_out))
+            of_runs = (_by_half((n * natural)[None, :, NATURAL])[0] for n in (n_in, n_out))
             total = accuracy[:, group * SIZE : (group + 1) * SIZE].sum(axis=1)
             tallies.append(epochs.Tally(*sums, *of_runs, test=total, runs=SIZE))
         return made, tallies
 
     def sizes(self, accuracies: Sequence[Accuracies], test: float = 0.8) -> dict[str, Counts]:
         """A family, smallest first; each with more parameters than the last."""
-        names = NAMES if len(accuracies) == len(NAMES) else [NAMES[0], NAMES[-1]]
+        names = OF_SIZES[len(accuracies)]
         return {
             name: self.counts(of, test=test, parameters=1000 * number)[0]
             for number, (name, of) in enumerate(zip(names, accuracies, strict=True), 1)
         }
 
     def by_epoch(self, *accuracies: Accuracies) -> tuple[Counts, pd.DataFrame]:
-        """Counts of the largest size with what the stage epochs says of them."""
+        """Counts of the largest size with what the stage epochs says of its natural examples."""
         made, sets = self.counts(accuracies[-1], accuracies[:-1], parameters=1000 * len(NAMES))
-        return made, epochs.statistics(epochs.total(made), sets, made.epochs, populations(made), **RULE)
+        of = made.select(NATURAL)
+        table = epochs.statistics(epochs.total(of), sets, of.epochs, populations(of), **RULE)
+        return made, table.assign(examples="clean label")
 
     def proxy(self, name: str, truth: np.ndarray) -> Measure:
         """A proxy from some runs, given its true values; those of one run are all off by the same besides."""
@@ -193,8 +198,27 @@ def moving(seed: int, *changes: float) -> dict[tuple[str, str], Evidence]:
     simulated = Simulation(seed)
     acc_out = np.clip(spread(simulated), 0.1, 0.9)
     sizes = simulated.sizes([(SURE, acc_out - change) for change in changes])
-    sets = transitions.summarise(sizes, **RULE) if changes[-1] < 0 else pd.DataFrame()
+    sets = _transient(sizes) if changes[-1] < 0 else pd.DataFrame()
     return {("simulated", "moving"): Evidence(sizes, transient=sets, **JUDGED)}
+
+
+def other_accuracies(seed: int) -> dict[tuple[str, str], Evidence]:
+    """No size of four has an effect, but the accuracies of wrong labels lie in the middle, those of others above it."""
+    simulated = Simulation(seed)
+    wrong = ORDER % 3 == 2
+    same = (SURE, np.where(wrong, simulated.random.uniform(0.3, 0.7, N), ndtr(simulated.random.normal(1.6, 0.7, N))))
+    sizes = {name: replace(of, label_noise=wrong) for name, of in simulated.sizes([same] * 4).items()}
+    return {("simulated", "wrong labels"): Evidence(sizes, transient=_transient(sizes), **JUDGED)}
+
+
+def only_rising(seed: int) -> dict[tuple[str, str], Evidence]:
+    """The share of memorised examples rises from epoch to epoch, and does not fall."""
+    simulated = Simulation(seed)
+    acc_out = np.clip(spread(simulated), 0.3, 0.95)
+    course = [(SURE, acc_out + (1 - acc_out) * easier) for easier in (0.9, 0.7, 0.5, 0.0)]
+    largest, curve = simulated.by_epoch(*course)
+    family = {"small": replace(largest, parameters=1), "large": largest}
+    return {("simulated", "only rising"): Evidence(family, epochs={"large": curve}, **JUDGED)}
 
 
 def borderline(seed: int) -> dict[tuple[str, str], Evidence]:
@@ -273,16 +297,33 @@ def _study(
         teacher_sizes={"teacher": 9000, "assistant": 5000},
         epochs=curves,
         schedules={"large": {"alike": "", "decays": True}, "steady": {"alike": "", "decays": False}},
-        transient=transitions.summarise(family, **RULE) if by_epoch else pd.DataFrame(),
+        transient=_transient(family) if by_epoch else pd.DataFrame(),
         agreement={"large": agreement_of(family["large"], measured["large"])},
-        proxies={size: proxies.summarise(family[size], of, RULE["confidence"]) for size, of in measured.items()},
+        proxies={size: _summary(family[size], of) for size, of in measured.items()},
         removal={"large": simulated.removal(loss)},
     )
     found = {("simulated", "fitting"): evidence}
     if underfitting:
-        others = simulated.sizes(underfitting)
+        # Natural examples only: the other family tells of the artificial ones.
+        others = {name: of.select(NATURAL) for name, of in simulated.sizes(underfitting).items()}
         found["simulated", "underfitting"] = Evidence(others, flows=transitions.flows(others, **RULE), **JUDGED)
     return found
+
+
+def _transient(sizes: dict[str, Counts]) -> pd.DataFrame:
+    """What the stage transitions says of the natural examples in the sets."""
+    natural = {name: of.select(~of.is_artificial) for name, of in sizes.items()}
+    return transitions.summarise(natural, **RULE).assign(examples="clean label")
+
+
+def _summary(merged: Counts, measures: list[Measure]) -> pd.DataFrame:
+    """The summary of the stage proxies, of the natural examples."""
+    made = proxies.summarise(merged.select(NATURAL), [_part(of) for of in measures], RULE["confidence"])
+    return made.assign(examples="clean label")
+
+
+def _part(measure: Measure) -> Measure:
+    return replace(measure, original=lambda used: measure.original(used)[NATURAL])
 
 
 def spread(simulated: Simulation) -> np.ndarray:

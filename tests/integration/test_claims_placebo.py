@@ -15,9 +15,10 @@ from memflow.claims.card import CLAIMS
 from memflow.claims.rules import CONTRADICTED, SUPPORTED, UNDETERMINED, Part, mean_of_halves, p_value, verdicts
 from memflow.claims.size import not_fitted, tails, types
 from memflow.distillation import group_changes
+from memflow.statistics import mixture
 
 STUDIES = 400
-AT_EDGE, WITH_TAILS, WITH_EFFECTS = 200, 60, 40  # fewer: the mixtures of `tails grow` take half a second each study
+AT_EDGE, WITH_FEW_CLAIMS, WITH_TAILS, WITH_EFFECTS = 200, 120, 60, 30
 LEVEL = 1 - simulated.RULE["confidence"]
 # Simulated apart: the tails; not judged: the gap.
 JUDGED = [claim for claim in CLAIMS if claim.name not in ("tails grow", "gap")]
@@ -98,6 +99,23 @@ def test_without_any_effect_a_whole_card_holds_a_false_verdict_in_one_study_of_t
     assert false.mean() <= bound(STUDIES)
 
 
+def test_wrong_labels_that_are_learned_otherwise_than_others_are_not_said_to_increase():
+    studies = joined(judge(simulated.other_accuracies(90_000 + seed)) for seed in range(WITH_FEW_CLAIMS))
+    judged = studies[studies["alone"] != ""]
+    false = is_false(judged, "alone").groupby(judged["claim"], sort=False).mean()
+    table = shares(studies).assign(false=false)
+    print(f"\nno effect of four sizes, wrong labels unlike others\n{table.round(3).to_string()}")
+    assert table.loc["wrong labels", "studies"] >= WITH_FEW_CLAIMS / 2
+    assert (table["false"] <= bound(table["studies"])).all()
+    whole_cards = is_false(studies, "card").groupby(studies["study"]).any()
+    assert whole_cards.mean() <= bound(WITH_FEW_CLAIMS)
+
+
+def test_a_share_that_only_rises_contradicts_three_stages():
+    studies = joined(judge(simulated.only_rising(95_000 + seed), ["three stages"]) for seed in range(20))
+    assert (studies["alone"] == CONTRADICTED).mean() >= 0.9
+
+
 def one_family(*changes):
     return lambda seed: simulated.moving(seed, *changes)
 
@@ -149,7 +167,8 @@ def tails_of(sizes):
     return tails(simulated.Evidence(sizes, **simulated.JUDGED))
 
 
-def test_the_tails_grow_where_they_do_and_only_there():
+def test_the_tails_grow_where_they_do_and_only_there(monkeypatch):
+    monkeypatch.setattr(mixture, "TOLERANCE", 1e-5)  # in a tenth of the time
     placebo, planted = [], []
     for seed in range(60_000, 60_000 + WITH_TAILS):
         of = simulated.Simulation(seed)
