@@ -11,8 +11,8 @@ SCORE_ROW = 25  # bytes of one example in a score table, compressed; 14 to 57 we
 
 def data_bytes(n_train: int, n_test: int, pixels: int) -> int:
     """A prepared dataset; see :func:`memflow.data.prepared.save`. ``pixels`` are those of one image, times channels."""
-    images, labels_and_index, flags = pixels, 2 * 4, 4 * 1 + 3 * 4
-    return (n_train + n_test) * (images + labels_and_index) + n_train * flags + 17 * MEMBER + 2 * DIGEST
+    images, labels_and_index, flags = pixels, 2 * 4, 4 * 1 + 4 * 4
+    return (n_train + n_test) * (images + labels_and_index) + n_train * flags + 18 * MEMBER + 2 * DIGEST
 
 
 def block_bytes(runs: int, epochs: int, n_train: int, n_test: int, network: bool) -> int:
