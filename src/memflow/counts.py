@@ -241,9 +241,7 @@ def run(
     """
     started = provenance.now()
     dataset = prepared.load(dataset_path)
-    planned = [range(start, start + spec["block_size"]) for start in range(0, spec["seeds"], spec["block_size"])]
-    if len(blocks) != len(planned):
-        raise ProvenanceError(f"{len(blocks)} block files for {len(planned)} blocks of {spec['block_size']} seeds")
+    planned = planned_seeds(blocks, spec["seeds"], spec["block_size"])
     group_size = subsets.group_size(spec["runs"]["design"], Fraction(spec["runs"]["ratio"]))
     records: list[dict[str, Any]] = []
     parts = []
@@ -338,6 +336,20 @@ def merge(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         else:
             joined[name] = np.concatenate([part[name] for part in parts])
     return joined
+
+
+def planned_seeds(blocks: Sequence[Path], seeds: int, block_size: int, name: str = "seeds") -> list[range]:
+    """Seeds of each block; ``name`` is what the message calls them.
+
+    Raises
+    ------
+    ProvenanceError
+        If there are not as many files as blocks.
+    """
+    planned = [range(start, start + block_size) for start in range(0, seeds, block_size)]
+    if len(blocks) != len(planned):
+        raise ProvenanceError(f"{len(blocks)} block files for {len(planned)} blocks of {block_size} {name}")
+    return planned
 
 
 def check_block(path: Path, runs: dict[str, Any], fingerprint: str, seeds: range, masks: np.ndarray) -> dict[str, Any]:

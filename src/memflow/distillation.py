@@ -259,6 +259,12 @@ def transfer(
     return pd.concat(tables, ignore_index=True)[TRANSFER]
 
 
+def by_group(of: Counts, where: np.ndarray) -> np.ndarray:
+    """Mean score of some examples (bool[n]) in each group, float64[groups]; see :meth:`Counts.contributions`."""
+    chosen = of.select(where)
+    return chosen.scores().mean() + chosen.contributions().mean(axis=1)
+
+
 def group_changes(one_hot: Counts, distilled: Counts, selected: Selected) -> np.ndarray:
     """Each group's mean change over the examples that the other half selected, float64[groups].
 
@@ -269,7 +275,7 @@ def group_changes(one_hot: Counts, distilled: Counts, selected: Selected) -> np.
     changes = np.empty(one_hot.n_groups)
     for half, where in zip((1, 0), selected, strict=True):  # what the even groups select, the odd groups measure
         of_half = np.arange(one_hot.n_groups) % 2 == half
-        after, before = (_by_group(of.only(of_half).select(where)) for of in (distilled, one_hot))
+        after, before = (by_group(of.only(of_half), where) for of in (distilled, one_hot))
         changes[of_half] = (after - before) * one_hot.n_groups / (2 * of_half.sum())
     return changes
 
@@ -386,11 +392,6 @@ def _with_change(scores: Statistic) -> Statistic:
 
 def _memorised(of: Counts, groups: np.ndarray, memorised_at: float) -> np.ndarray:
     return of.only(groups).scores() >= memorised_at - ROUNDING
-
-
-def _by_group(of: Counts) -> np.ndarray:
-    """Mean score of each group, float64[groups]; see :func:`group_changes`."""
-    return of.scores().mean() + of.contributions().mean(axis=1)
 
 
 def _by_half(of: Counts) -> np.ndarray:

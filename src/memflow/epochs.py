@@ -22,7 +22,7 @@ from memflow.provenance import ProvenanceError
 from memflow.statistics.resampling import degrees
 from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.states import STATES, states
-from memflow.summary import BINS, populations
+from memflow.summary import BINS, per_bin, populations
 from memflow.training.outcomes import SHARED, block_masks
 
 CURVES = ("memorised", "memorisation", "acc_in", "acc_out", "not_fitted", "generalised")
@@ -366,7 +366,7 @@ def histogram(tally: Tally, epochs: np.ndarray, groups_of_examples: dict[str, np
         for position, epoch in enumerate(epochs):
             scores = tally.scores(position)[groups_of_examples[name]]
             scores = scores[np.isfinite(scores)]
-            number = np.histogram(np.clip(scores + ROUNDING, BINS[0], BINS[-1]), BINS)[0]
+            number = per_bin(scores)
             part = pd.DataFrame({"examples": name, "epoch": epoch, "bin_low": BINS[:-1], "bin_high": BINS[1:]})
             with np.errstate(invalid="ignore"):
                 parts.append(part.assign(share=number / np.int64(len(scores)), n_examples=len(scores)))
@@ -388,9 +388,7 @@ def _read_blocks(
     spec: dict[str, Any], dataset: Dataset, paths: list[Path], merged: dict[str, Any], digests: dict[Path, str]
 ) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
     """Arrays and masks of every block, checked; ``digests`` takes the SHA-256 of each as it is read."""
-    planned = [range(start, start + spec["block_size"]) for start in range(0, spec["seeds"], spec["block_size"])]
-    if len(paths) != len(planned):
-        raise ProvenanceError(f"{len(paths)} block files for {len(planned)} blocks of {spec['block_size']} seeds")
+    planned = counts.planned_seeds(paths, spec["seeds"], spec["block_size"])
     for path, seeds in zip(paths, planned, strict=True):
         masks = block_masks(spec["runs"], dataset, seeds)
         record = check_block(path, spec["runs"], dataset.fingerprint, seeds, masks)

@@ -298,9 +298,7 @@ def _read_blocks(
     spec: dict[str, Any], fingerprint: str, n_train: int, blocks: list[Path]
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Every proxy of every run, float32[runs, n], and the blocks' sidecars."""
-    planned = [range(start, start + spec["block_size"]) for start in range(0, spec["n_runs"], spec["block_size"])]
-    if len(blocks) != len(planned):
-        raise ProvenanceError(f"{len(blocks)} block files for {len(planned)} blocks of {spec['block_size']} runs")
+    planned = counts.planned_seeds(blocks, spec["n_runs"], spec["block_size"], "runs")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in DIRECTIONS}
     records = []
     for path, seeds in zip(blocks, planned, strict=True):

@@ -61,8 +61,8 @@ def run(
     missed = {}
     for arm, paths in blocks.items():
         correct, accuracy = [], []
-        for number, path in enumerate(paths):
-            seeds = range(number * spec["block_size"], (number + 1) * spec["block_size"])
+        planned = counts.planned_seeds(paths, spec["n_runs"], spec["block_size"], "runs")
+        for path, seeds in zip(paths, planned, strict=True):
             masks = _masks(spec["runs"][arm], dataset, selection, seeds)
             record = counts.check_block(path, spec["runs"][arm], dataset.fingerprint, seeds, masks)
             read[path] = record["outputs"][path.name]

@@ -91,8 +91,8 @@ def histogram(counts: Counts) -> pd.DataFrame:
     """
     part = counts.select(populations(counts)["all"])
     everything = np.ones(counts.n_groups, dtype=np.int64)
-    raw = _bin(part.scores()) / part.n_examples
-    corrected = _bin(mixture.SCORES, mixture.fit(_observe(part, everything)))
+    raw = per_bin(part.scores()) / part.n_examples
+    corrected = per_bin(mixture.SCORES, mixture.fit(_observe(part, everything)))
     return pd.DataFrame({"bin_low": BINS[:-1], "bin_high": BINS[1:], "raw": raw, "corrected": corrected})
 
 
@@ -111,7 +111,7 @@ def populations(counts: Counts) -> dict[str, np.ndarray]:
     return {"all": scored, **{name: scored & part for name, part in parts.items() if part.any()}}
 
 
-def _bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def per_bin(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Number, or weight, per bin; 1e-9 keeps a score that rounding put just below an edge on its right side."""
     return np.histogram(np.clip(scores + 1e-9, BINS[0], BINS[-1]), BINS, weights=weights)[0]
 

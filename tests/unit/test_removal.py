@@ -212,3 +212,12 @@ def test_another_search_for_copies_trains_anew():
         for at in (0.9, 0.995)
     ]
     assert specs[0] != specs[1]
+
+
+def test_a_missing_block_is_refused(trained):
+    of_arms = {arm: [path_of(trained, arm, 0)] for arm in ARMS}
+    with pytest.raises(ProvenanceError, match="1 block files for 2 blocks of 2 runs"):
+        removal.run(
+            *(STUDY.removal_spec("digits", "mlp"), trained / "digits.npz", trained / "hazards.csv"),
+            *(trained / "removed.npz", of_arms, trained / "few.csv"),
+        )

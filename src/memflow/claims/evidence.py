@@ -88,12 +88,6 @@ class Evidence:
         return table.iloc[0] if len(table) == 1 and np.isfinite(table["value"].iloc[0]) else None
 
 
-def by_group(counts: Counts, where: np.ndarray) -> np.ndarray:
-    """Mean score of some examples (bool[n]) in each group, float64[groups]; see :meth:`Counts.contributions`."""
-    chosen = counts.select(where)
-    return chosen.scores().mean() + chosen.contributions().mean(axis=1)
-
-
 def part_of(row: "pd.Series", name: str, above: float = -np.inf, below: float = np.inf) -> Part:
     """A part from a table's row with ``value``, ``se``, ``df`` and ``n_examples``."""
     return Part(name, row["value"], row["se"], row["df"], above, below, row["n_examples"])

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from memflow.claims.evidence import Evidence, Selected, by_group, part_of
+from memflow.claims.evidence import Evidence, Selected, part_of
 from memflow.claims.rules import Part, mean_of, mean_of_halves
 from memflow.counts import Counts
-from memflow.distillation import group_changes
+from memflow.distillation import by_group, group_changes
 from memflow.statistics import mixture
 from memflow.statistics.bimodality import HIGH, LOW
 from memflow.statistics.resampling import degrees, jackknife_errors
@@ -89,9 +89,8 @@ def cap_shaped(evidence: Evidence) -> Found:
     parts = []
     for name, end in (("smallest", evidence.first), ("largest", evidence.last)):
         by_selector = [group_changes(end, sizes[middle], selected) for middle in middles]
-        drops = np.where(
-            np.arange(evidence.first.n_groups) % 2, *by_selector
-        )  # odd groups measure the even ones' choice
+        # what the even groups chose, the odd ones measure
+        drops = np.where(np.arange(evidence.first.n_groups) % 2, *by_selector)
         parts.append(
             mean_of_halves(f"score at the peak minus at the {name} size", drops, count(selected), above=SMALLEST_MOVE)
         )

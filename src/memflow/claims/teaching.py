@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from memflow.claims.evidence import Evidence, by_group
+from memflow.claims.evidence import Evidence
 from memflow.claims.rules import Part, mean_of, mean_of_halves
 from memflow.claims.size import FEWEST, SMALLEST_CHANGE, Found, count, types
 from memflow.counts import Counts
-from memflow.distillation import group_changes
+from memflow.distillation import by_group, group_changes
 from memflow.methods import SELF
 from memflow.trajectories import Sizes
 
