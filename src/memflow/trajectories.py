@@ -57,11 +57,7 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
         If the counts are not of the same subsets of the same dataset.
     """
     started = provenance.now()
-    records = [provenance.read(path) for path in counts_paths]
-    merged_from = [record["definition"] for record in records]
-    for path, definition in zip(counts_paths, merged_from, strict=True):
-        check_same_subsets(path, definition, merged_from[0], method=merged_from[0]["runs"]["method"])
-    sizes = {name: counts.load(path) for name, path in zip(spec["architectures"], counts_paths, strict=True)}
+    sizes, merged_from, inputs = read_sizes(spec["architectures"], counts_paths)
     rule = {key: spec[key] for key in ("tau", "fdr", "confidence")}
     scored = scored_everywhere(sizes)
     halves = halves_table(sizes, **rule)
@@ -80,9 +76,44 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
     provenance.write(
         [output.with_suffix(suffix) for suffix in tables],
         {**spec, "counts": merged_from},
-        inputs={path: record["outputs"][path.name] for path, record in zip(counts_paths, records, strict=True)},
+        inputs=inputs,
         started=started,
     )
+
+
+def read_sizes(
+    architectures: list[str], counts_paths: list[Path], method: str | None = None
+) -> tuple[Sizes, list[dict[str, Any]], dict[Path, str]]:
+    """Counts of a family, which share their subsets.
+
+    Parameters
+    ----------
+    architectures : list of str
+    counts_paths : list of Path
+        Their counts, in the same order.
+    method : str, optional
+        What they must be of; without it, that of the first.
+
+    Returns
+    -------
+    sizes : dict of str to Counts
+    definitions : list of dict
+        Of the counts, from their sidecars.
+    inputs : dict of Path to str
+        SHA-256 of each file.
+
+    Raises
+    ------
+    ProvenanceError
+        See :func:`check_same_subsets`.
+    """
+    records = [provenance.read(path) for path in counts_paths]
+    definitions = [record["definition"] for record in records]
+    for path, definition in zip(counts_paths, definitions, strict=True):
+        check_same_subsets(path, definition, definitions[0], method=method or definitions[0]["runs"]["method"])
+    sizes = {name: counts.load(path) for name, path in zip(architectures, counts_paths, strict=True)}
+    inputs = {path: record["outputs"][path.name] for path, record in zip(counts_paths, records, strict=True)}
+    return sizes, definitions, inputs
 
 
 def example_table(sizes: Sizes, tau: float, fdr: float, confidence: float) -> pd.DataFrame:

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from memflow import counts, provenance
+from memflow import provenance
 from memflow.counts import HALVES, Counts
 from memflow.files import write_csv, write_parquet
 from memflow.methods import ONE_HOT
 from memflow.statistics.resampling import degrees, jackknife_errors
 from memflow.statistics.states import GENERALISED, MEMORISED, NOT_FITTED, STATES, states
 from memflow.summary import populations
-from memflow.trajectories import Sizes, check_same_subsets, scored_everywhere
+from memflow.trajectories import Sizes, read_sizes, scored_everywhere
 
 FLOW = ["quantity", "along", "architecture", "start", "stop", "from_state", "to_state", "examples"]
 SET = ["kind", "examples", "quantity"]
@@ -50,11 +50,7 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
         If the counts are not of the same subsets of the same dataset.
     """
     started = provenance.now()
-    records = [provenance.read(path) for path in counts_paths]
-    merged_from = [record["definition"] for record in records]
-    for path, definition in zip(counts_paths, merged_from, strict=True):
-        check_same_subsets(path, definition, merged_from[0], method=ONE_HOT)
-    sizes = {name: counts.load(path) for name, path in zip(spec["architectures"], counts_paths, strict=True)}
+    sizes, merged_from, inputs = read_sizes(spec["architectures"], counts_paths, ONE_HOT)
     rule = {key: spec[key] for key in ("memorised_at", "confidence")}
     sets, summary = output.with_suffix(".transient.parquet"), output.with_suffix(".transient.csv")
     write_csv(output, flows(sizes, **rule))
@@ -64,7 +60,7 @@ def run(spec: dict[str, Any], counts_paths: list[Path], output: Path) -> None:
     provenance.write(
         [output, sets, summary],
         {**spec, "counts": merged_from},
-        inputs={path: record["outputs"][path.name] for path, record in zip(counts_paths, records, strict=True)},
+        inputs=inputs,
         started=started,
     )
 
