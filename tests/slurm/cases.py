@@ -35,7 +35,7 @@ def test_whole_study(empty: Clone, undisturbed: Clone) -> None:
         time.sleep(0.1)
     assert run.wait() == 0, run.text()
     assert_same_tables(empty, undisturbed, everything=True)
-    training = {job["JobId"] for job in empty.jobs("train")}
+    training = {job["JobId"] for job in empty.jobs("train", "train_teacher")}
     with_gpu = {job["JobId"] for job in empty.jobs() if "gres:gpu" in job.get("TresPerJob", "")}
     assert training == with_gpu
     assert gpus.keys() <= training
@@ -165,7 +165,7 @@ def test_preempted(clone: Clone, undisturbed: Clone) -> None:
 
 
 def test_chaos(clone: Clone, undisturbed: Clone) -> None:
-    targets = COUNTS, COUNTS.replace("digits", "digits-noisy")
+    targets = COUNTS, COUNTS.replace("resnet8-w1", "mlp-8")
     actions = ["cancel"] * 3 + ["kill"] * 2 + ["restart slurmd", "kill snakemake"]
     chance = random.Random(1)
     chance.shuffle(actions)

@@ -17,8 +17,8 @@ PROJECT = HERE.parents[1]
 STATE = Path("/var/lib/memflow-slurm-test")  # of slurm-up
 STUDY = "tests/slurm/study.yaml"
 RESULTS = Path("results/slurm")
-BLOCKS = [RESULTS / f"runs/digits/resnet8-w1/one-hot/block-{index}.npz" for index in (0, 1)]
-COUNTS = "results/slurm/counts/digits/resnet8-w1/one-hot.npz"  # all that most cases run: two blocks and their merge
+BLOCKS = [RESULTS / f"runs/digits-noisy/resnet8-w1/one-hot/block-{index}.npz" for index in (0, 1)]
+COUNTS = "results/slurm/counts/digits-noisy/resnet8-w1/one-hot.npz"  # all that most cases run: two blocks and their merge
 PATIENCE = 600  # seconds until a case is given up
 
 Job = dict[str, str]
@@ -85,12 +85,16 @@ class Clone:
             *(f"{rule}:{key}={value}" for rule in ("train", "train_teacher") for key, value in resources.items()),
         )  # fmt: skip
 
-    def jobs(self, rule: str = "") -> list[Job]:
-        """What SLURM knows of all jobs of this copy, ended ones too, in the order of their submission."""
+    def jobs(self, *rules: str) -> list[Job]:
+        """What SLURM knows of the jobs of this copy, of all rules or of some, ended ones too, as they were submitted."""
         lines = command("scontrol", "show", "job", "--oneliner").splitlines()
         known = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
         mine = [job for job in known if job.get("WorkDir") == str(self.root)]
-        return [job for job in mine if job["Comment"].startswith(f"rule_{rule}")]
+        return [
+            job
+            for job in mine
+            if not rules or job["Comment"].startswith(tuple(f"rule_{rule}_wildcards" for rule in rules))
+        ]
 
     def active(self) -> list[Job]:
         """Jobs that wait or run."""
