@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from memflow import config, log
+from memflow.audit import commands as audit
 from memflow.methods import ARMS
 
 DESCRIPTION = """\
@@ -17,7 +18,7 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, status, summary, claims, show, clean. Verbs that the rules call, each making one output
+Verbs for you: config, plan, status, summary, claims, show, audit, clean. Verbs that the rules call, each making one output
 from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity, select,
 removal, judge, report. `memflow VERB --help` explains each.
 """
@@ -104,6 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("index", type=int, help="the example's index, as in the tables")
     verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
     verb.add_argument("--save", type=Path, metavar="FILE.png", help="also write the picture, enlarged")
+
+    verb = _verb(
+        verbs,
+        "audit",
+        None,
+        "say where results come from, whether they are still true, and make them again",
+        audit.EXPLAIN,
+    )
+    audit.add(verb)
 
     verb = _rule_verb(verbs, "prepare", _prepare, "load a dataset and write its prepared file")
     verb.add_argument("--output", type=Path, required=True, help="prepared dataset to write (.npz)")

@@ -238,8 +238,7 @@ class Study:
 
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:
         """What determines one block of runs."""
-        size = self.methods[method].block_size
-        return {**self.runs_spec(dataset, architecture, method), "seeds": [block * size, (block + 1) * size]}
+        return {**self.runs_spec(dataset, architecture, method), "seeds": self.methods[method].seeds_of(block)}
 
     def plan(self) -> str:
         """Short hashes of what determines each dataset's, architecture's and method's runs, as one line of JSON."""
@@ -461,8 +460,8 @@ class Study:
             }
         )
 
-    def schedule_figure_spec(self, figure: str, dataset: str) -> Spec:
-        """What determines a figure that draws the learning rate below it, besides the tables."""
+    def schedule_figure_spec(self, dataset: str) -> Spec:
+        """What determines the figure that draws the learning rate below it, besides the tables."""
         recipes = {
             name: part["recipe"] for name, part in self.schedules(dataset).items() if name in self.drawn(dataset)
         }
@@ -470,7 +469,7 @@ class Study:
             name: {**recipe["schedule"], **{key: recipe[key] for key in ("epochs", "learning_rate")}}
             for name, recipe in recipes.items()
         }
-        return {**self.figure_spec(figure, dataset), "schedules": schedules}
+        return {**self.figure_spec("memorised_vs_epoch", dataset), "schedules": schedules}
 
     def mean_memorisation_spec(self, dataset: str) -> Spec:
         """What determines the figure that draws all methods against size, besides the scores."""

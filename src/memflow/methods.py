@@ -50,6 +50,10 @@ class Method:
         """Indices of the blocks of seeds."""
         return range(self.seeds // self.block_size)
 
+    def seeds_of(self, block: int) -> list[int]:
+        """First seed of a block, and the first one after it."""
+        return [block * self.block_size, (block + 1) * self.block_size]
+
 
 def of(config: dict[str, Any]) -> dict[str, Method]:
     """Methods by name, ``one-hot`` first.

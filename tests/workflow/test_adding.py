@@ -75,7 +75,7 @@ def test_a_figure(page):
     (clone.root / "workflow/report/test_accuracy.rst").write_text("Accuracy on the test split.")
     rules = clone.root / "workflow/rules/figures.smk"
     rules.write_text(f"{rules.read_text()}\n\n{rule}")
-    clone.edit("workflow/rules/common.smk", '"score_distribution", ', '"score_distribution", "test_accuracy", ')
+    clone.edit("src/memflow/outputs.py", '"score_distribution", ', '"score_distribution", "test_accuracy", ')
     assert clone.planned() == {"test_accuracy": 1, "report": 1}
     done = clone.snakemake()
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import memflow
-from memflow import costs
+from memflow import costs, outputs
 from memflow.config import ConfigError, Study, as_text
 from memflow.methods import ARMS, FULL_DATA, ONE_HOT, SELF, removal_method
 
@@ -22,13 +22,6 @@ except ConfigError as error:
 COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
-FIGURES = ["mean_memorisation", "score_distribution", "most_memorised", "memorised_vs_size", "hazards"]
-OVER_TIME = ["memorised_vs_epoch", "score_distribution_by_epoch", "train_test_gap"]
-ALONG_FAMILIES = ["trajectories", "trajectory_examples", "transitions", "transient", "sensitivity"]
-OF_NOISE = ["artificial_vs_natural"]
-OF_DISTILLATION = ["distillation_joint", "distillation_by_trajectory", "teacher_transfer"]
-OF_PROXIES = ["proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement"]
-ALL_FIGURES = FIGURES + OVER_TIME + ALONG_FAMILIES + OF_NOISE + OF_DISTILLATION + OF_PROXIES
 
 TRAIN = (
     "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --teachers {input.teachers:q}"
@@ -279,31 +272,11 @@ def claimed_counts():
 
 
 def report_spec(wildcards):
-    return as_text(study.report_spec({dataset: figures_on(dataset) for dataset in study.datasets}))
+    return as_text(outputs.report_spec(study))
 
 
 def figure_spec(figure):
-    return lambda wildcards: as_text(study.figure_spec(figure, wildcards.dataset))
-
-
-def schedule_figure_spec(wildcards):
-    return as_text(study.schedule_figure_spec("memorised_vs_epoch", wildcards.dataset))
-
-
-def mean_memorisation_spec(wildcards):
-    return as_text(study.mean_memorisation_spec(wildcards.dataset))
-
-
-def distillation_figure_spec(figure):
-    return lambda wildcards: as_text(study.distillation_figure_spec(figure, wildcards.dataset))
-
-
-def proxy_figure_spec(figure):
-    return lambda wildcards: as_text(study.proxy_figure_spec(figure, wildcards.dataset))
-
-
-def hazards_spec(wildcards):
-    return as_text(study.hazards_spec(wildcards.dataset))
+    return lambda wildcards: as_text(outputs.figure_spec(study, figure, wildcards.dataset))
 
 
 def drawn(kind, architectures=study.drawn):
@@ -351,14 +324,6 @@ def of_proxies(kind):
     return lambda wildcards: collect(path, architecture=study.tracked(wildcards.dataset), **wildcards)
 
 
-def figures_on(dataset):
-    """Names of the figures of a dataset."""
-    figures = FIGURES + OVER_TIME + (ALONG_FAMILIES if study.families_on(dataset) else [])
-    figures += OF_NOISE if study.has_artificial(dataset) else []
-    figures += OF_DISTILLATION if study.distilled_along(dataset) else []
-    return figures + (OF_PROXIES if study.tracked(dataset) else [])
-
-
 def figure(name):
     """Outputs of a figure's rule; the PNG goes into Snakemake's report."""
     path = f"{RESULTS}/figures/{{dataset}}/{name}"
@@ -368,7 +333,11 @@ def figure(name):
 
 
 def all_figures():
-    return [f"{RESULTS}/figures/{dataset}/{name}.pdf" for dataset in study.datasets for name in figures_on(dataset)]
+    return [
+        f"{RESULTS}/figures/{dataset}/{name}.pdf"
+        for dataset in study.datasets
+        for name in outputs.figures_on(study, dataset)
+    ]
 
 
 def all_scores():

@@ -8,7 +8,7 @@ rule mean_memorisation:
     conda:
         ENVIRONMENT
     params:
-        spec=mean_memorisation_spec,
+        spec=figure_spec("mean_memorisation"),
     shell:
         "python workflow/scripts/mean_memorisation.py --spec {params.spec:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -96,7 +96,7 @@ rule hazards:
     conda:
         ENVIRONMENT
     params:
-        spec=hazards_spec,
+        spec=figure_spec("hazards"),
     shell:
         "python workflow/scripts/hazards.py --spec {params.spec:q} --pairs {input.pairs:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -112,7 +112,7 @@ rule distillation_joint:
     conda:
         ENVIRONMENT
     params:
-        spec=distillation_figure_spec("distillation_joint"),
+        spec=figure_spec("distillation_joint"),
     shell:
         "python workflow/scripts/distillation_joint.py --spec {params.spec:q} --pairs {input.pairs:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -128,7 +128,7 @@ rule distillation_by_trajectory:
     conda:
         ENVIRONMENT
     params:
-        spec=distillation_figure_spec("distillation_by_trajectory"),
+        spec=figure_spec("distillation_by_trajectory"),
     shell:
         "python workflow/scripts/distillation_by_trajectory.py --spec {params.spec:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -144,7 +144,7 @@ rule teacher_transfer:
     conda:
         ENVIRONMENT
     params:
-        spec=distillation_figure_spec("teacher_transfer"),
+        spec=figure_spec("teacher_transfer"),
     shell:
         "python workflow/scripts/teacher_transfer.py --spec {params.spec:q} --transfer {input.transfer:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -160,7 +160,7 @@ rule proxy_agreement:
     conda:
         ENVIRONMENT
     params:
-        spec=proxy_figure_spec("proxy_agreement"),
+        spec=figure_spec("proxy_agreement"),
     shell:
         "python workflow/scripts/proxy_agreement.py --spec {params.spec:q} --agreement {input.agreement:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -176,7 +176,7 @@ rule proxy_bimodality:
     conda:
         ENVIRONMENT
     params:
-        spec=proxy_figure_spec("proxy_bimodality"),
+        spec=figure_spec("proxy_bimodality"),
     shell:
         "python workflow/scripts/proxy_bimodality.py --spec {params.spec:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -194,7 +194,7 @@ rule proxy_trajectories:
     conda:
         ENVIRONMENT
     params:
-        spec=proxy_figure_spec("proxy_trajectories"),
+        spec=figure_spec("proxy_trajectories"),
     shell:
         "python workflow/scripts/proxy_trajectories.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q} --summary {input.summary:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -212,7 +212,7 @@ rule proxy_disagreement:
     conda:
         ENVIRONMENT
     params:
-        spec=proxy_figure_spec("proxy_disagreement"),
+        spec=figure_spec("proxy_disagreement"),
     shell:
         "python workflow/scripts/proxy_disagreement.py --spec {params.spec:q} --proxies {input.proxies:q} --halves {input.halves:q} --dataset {input.dataset:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
@@ -244,7 +244,7 @@ rule memorised_vs_epoch:
     conda:
         ENVIRONMENT
     params:
-        spec=schedule_figure_spec,
+        spec=figure_spec("memorised_vs_epoch"),
     shell:
         "python workflow/scripts/memorised_vs_epoch.py --spec {params.spec:q} --epochs {input.epochs:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"

@@ -9,7 +9,7 @@ rule report:
         claims=all_claims(),
         removal=all_removal(),
         sensitivity=all_sensitivity(),
-        captions=collect("workflow/report/{figure}.rst", figure=ALL_FIGURES),
+        captions=collect("workflow/report/{figure}.rst", figure=outputs.ALL_FIGURES),
     output:
         **with_sidecars(report=f"{RESULTS}/report/report.html"),
     log:
