@@ -22,6 +22,7 @@ include: "workflow/rules/transitions.smk"
 include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/report.smk"
 
 

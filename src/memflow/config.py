@@ -35,6 +35,7 @@ STAGES = {
     "sensitivity": ["memflow.sensitivity"],
     "claims": ["memflow.claims.card"],
     "figures": [],
+    "audit": ["memflow.audit.stage"],
     "report": ["memflow.report"],
 }
 # Keys of a dataset that say where it lies, or what to look for in it, not what it is: its fingerprint tells that.
@@ -490,6 +491,10 @@ class Study:
         near = self.datasets[dataset]["near_duplicates"]
         script = "workflow/scripts/hazards.py"
         return _with_code({"stage": "figures", "script": script, "dataset": dataset, "near_duplicates": near})
+
+    def audit_spec(self) -> Spec:
+        """What determines the audit, besides what it is of."""
+        return _with_code({"stage": "audit", "study": self.name, "config": as_yaml(self.config)})
 
     def report_spec(self, figures: Mapping[str, list[str]]) -> Spec:
         """What determines the report, besides tables and figures; ``figures`` has names by dataset."""

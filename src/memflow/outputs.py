@@ -53,6 +53,7 @@ def jobs(study: Study) -> Iterator[Job]:
     for dataset in study.datasets:
         for figure in figures_on(study, dataset):
             yield Job("figures", f"figures/{dataset}/{figure}.pdf", figure_spec(study, figure, dataset))
+    yield Job("audit", "audit.json", study.audit_spec())
     yield Job("report", "report/report.html", report_spec(study))
 
 

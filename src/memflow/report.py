@@ -5,6 +5,7 @@ run times. It has no place for findings with numbers, is no tracked target, and 
 """
 
 import base64
+import json
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from memflow import findings, provenance, sensitivity
 from memflow.claims import card
 from memflow.figures.hazards import describe as describe_hazards
-from memflow.files import write_bytes
+from memflow.files import sha256, write_bytes
 from memflow.methods import ONE_HOT
 from memflow.results import Results
 
@@ -38,6 +39,7 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
     """
     started = provenance.now()
     results, config = Results(folder), yaml.safe_load(spec["config"])
+    audit = json.loads(results.path("audit.json").read_text(encoding="utf-8"))
     texts = {path.stem: path.read_text(encoding="utf-8").strip() for path in captions}
     datasets = [
         {
@@ -63,6 +65,7 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
                 {
                     "name": figure,
                     "caption": texts[figure],
+                    "origin": audit["figures"][f"{name}/{figure}"],
                     "png": _picture(results.path(f"figures/{name}/{figure}.png")),
                 }
                 for figure in part["figures"]
@@ -79,10 +82,12 @@ def run(spec: dict[str, Any], folder: Path, template: Path, captions: list[Path]
         datasets=datasets,
         cards=_cards(results, spec["datasets"]),
         made=_made(results, config, spec["datasets"]),
+        audit=audit,
         folder=folder,
     )
     write_bytes(output, page.encode())
-    provenance.write([output], spec, inputs=results.read, started=started)
+    texts_read = {path: sha256(path) for path in (template, *captions)}
+    provenance.write([output], spec, inputs=results.read | texts_read, started=started)
 
 
 def _cards(results: Results, datasets: dict[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:

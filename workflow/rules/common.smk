@@ -271,6 +271,10 @@ def claimed_counts():
     return [f"{RESULTS}/counts/{'/'.join(run)}.npz" for run in study.scored if study.families_on(run[0])]
 
 
+def audit_spec(wildcards):
+    return as_text(study.audit_spec())
+
+
 def report_spec(wildcards):
     return as_text(outputs.report_spec(study))
 

@@ -1,5 +1,6 @@
 rule report:
     input:
+        audit=f"{RESULTS}/audit.json",
         figures=all_figures(),
         scores=all_scores(),
         trajectories=all_trajectories(),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from memflow import config
 from memflow.audit.records import Records
-from memflow.config import ConfigError, Study
+from memflow.config import Study
 from memflow.errors import InputError
+from memflow.validation import ConfigError
 
 DEFAULT = Path("config.yaml")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 EXPLAIN = """\
 Where did this number come from, is it still true, can it be made again? Beside each output of a study lies a sidecar
-(<output>.prov.json) that says what it was made from. The audit reads these, and holds them against the files, the config
-and the code as they are now. A walk-through: docs/audit.md.
+(<output>.prov.json) that says what it was made from. The audit reads these, and holds them against the files, the
+config and the code as they are now. A walk-through: docs/audit.md.
 
   memflow audit status                                    the default study: what is true of what the config says now
   memflow audit trace results/digits/figures/digits/mean_memorisation.pdf
@@ -28,16 +28,16 @@ Exit status 1 unless all are fresh. Files over 1 MB are read again only if they 
 """
 
 EXPLAIN_VERIFY = """\
-Reads every file again and compares it with its sidecar and with what was made from it; derives the subsets anew from the
-seeds; counts blocks again, and turns counts into scores again. Exit status 1 if anything does not agree.
+Reads every file again and compares it with its sidecar and with what was made from it; derives the subsets anew from
+the seeds; counts blocks again, and turns counts into scores again. Exit status 1 if anything does not agree.
 """
 
 EXPLAIN_RERUN = """\
-RUN is a run of a block, by block and seed:
+A run is named by its block and its seed:
   memflow audit rerun results/digits/runs/digits/resnet8-w4/one-hot/block-0.npz --seed 17
 
-Nothing in the results is touched. A student is trained after its teacher, from the weights that this gives. Exit status 1
-unless the run has the bits that were recorded (or, with --tolerance, lies within it).
+Nothing in the results is touched. A student is trained after its teacher, from the weights that this gives. Exit
+status 1 unless the run has the bits that were recorded (or, with --tolerance, lies within it).
 """
 
 EXPLAIN_ACCEPT = """\
@@ -52,8 +52,8 @@ A and B are both files of results, folders results/<study>, or commits (then --c
 """
 
 EXPLAIN_EXPORT = """\
-Writes a Workflow Run RO-Crate: workflow, config, code version, every job with its inputs and outputs, figures, tables and
-licences, as one zip. --bundle adds the files themselves, with which `memflow audit verify` works in a fresh clone.
+Writes a Workflow Run RO-Crate: workflow, config, code version, every job with its inputs and outputs, figures, tables
+and licences, as one zip. --bundle adds the files themselves, with which `memflow audit verify` works in a fresh clone.
 """
 
 
@@ -150,16 +150,16 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _trace(arguments: argparse.Namespace) -> None:
-    from memflow.audit import audited, trace
+    from memflow.audit import audited, trace, tree
 
     records = audited.records([arguments.target], arguments.results)
     found = trace.find(records, [records.name(arguments.target)])
     if arguments.json:
-        print(trace.as_json(found))
+        print(tree.as_json(found))
     elif arguments.graph:
-        print(trace.as_graph(found, arguments.graph))
+        print(tree.as_graph(found, arguments.graph))
     else:
-        print(trace.describe(found))
+        print(tree.describe(found))
 
 
 def _verify(arguments: argparse.Namespace) -> None:
