@@ -213,6 +213,19 @@ def build(root, config, simulate):
     if study.families:
         write_csv(root / "claims.csv", judged(root, study))
         provenance.write([root / "claims.csv"], study.claims_spec(), inputs={}, started=started)
+    write_bytes(root / "audit.json", json.dumps(audited(study)).encode())
+    provenance.write([root / "audit.json"], study.audit_spec(), inputs={}, started=started)
+
+
+def audited(study):
+    """An audit of two files, of figures that were made by one commit from 80 runs."""
+    origin = {"runs": 80, "commits": [COMMIT], "dirty": False}
+    figures = {
+        f"{dataset}/{figure}": {**origin, "command": f"memflow audit trace {dataset}/{figure}.pdf"}
+        for dataset in study.datasets
+        for figure in figures_of(study.config)
+    }
+    return {"sentence": "all: 80 runs", "warnings": [], "files": {"a": "0", "b": "1"}, "figures": figures}
 
 
 def judged(root, study):
@@ -328,7 +341,8 @@ def test_every_figure_has_its_own_alternative_text_its_caption_and_its_table(pag
         captions = page.texts("figcaption", within=f"dataset-{name}")
         for figure, caption in zip(FIGURES + ALONG, captions, strict=True):
             assert caption.startswith(" ".join((PROJECT / f"workflow/report/{figure}.rst").read_text().split()))
-            assert caption.endswith(f"figures/{name}/{figure}.csv")
+            origin = f"80 runs, commit {COMMIT[:10]}: memflow audit trace {name}/{figure}.pdf"
+            assert caption.endswith(f"figures/{name}/{figure}.csv {origin}")
 
 
 def test_headings_descend_one_level_at_a_time_from_the_only_title(any_study):
@@ -478,6 +492,14 @@ def test_of_several_commits_the_last_is_checked_out(folder):
     assert made.endswith("together they took 6:00:00 hours.")
 
 
+def test_what_the_audit_says_of_everything_is_on_the_page(folder, finished):
+    assert "Of all but this page: all: 80 runs; 2 files, each with its SHA-256," in " ".join(finished[1].split())
+    content = json.loads((folder / "audit.json").read_text()) | {"warnings": ["2 of 12 jobs ran uncommitted code"]}
+    write_bytes(folder / "audit.json", json.dumps(content).encode())
+    provenance.write([folder / "audit.json"], {}, inputs={}, started=provenance.now())
+    assert warnings(Page(make(folder, CONFIG))) == ["2 of 12 jobs ran uncommitted code."]
+
+
 def test_blocks_that_are_not_of_the_study_are_left_out(folder, finished):
     write_block(folder / "runs/clean/mlp-8/one-hot/block-2.npz", commit="older", device="cuda")
     write_block(folder / "runs/clean/mlp-9/one-hot/block-0.npz", commit="older", device="cuda")
@@ -528,12 +550,11 @@ def test_the_same_inputs_give_the_same_bytes(finished, tmp_path):
 
 def test_the_sidecar_names_every_file_that_the_page_shows(finished):
     record = provenance.read(finished[0] / "report/report.html")
-    read = {Path(path).relative_to(finished[0]).as_posix(): digest for path, digest in record["inputs"].items()}
     # copies, pictures, their table, scores, trajectories, sensitivity, blocks
     per_dataset = 1 + 5 + 1 + 3 * 2 + 2 * 2 + 2 + 3 * 2
-    assert len(read) == 2 * per_dataset + 1  # the card
-    for name, digest in read.items():
-        assert digest == hashlib.sha256((finished[0] / name).read_bytes()).hexdigest()
+    assert len(record["inputs"]) == 2 * per_dataset + 1 + 1 + 1 + 5  # the card, the audit, the template, its captions
+    for path, digest in record["inputs"].items():
+        assert digest == hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(("scheme", "background"), [(0, "#ffffff"), (1, "#1e1e1e")])  # browsers' pages, light and dark
@@ -666,7 +687,7 @@ def test_jobs_of_all_methods_are_counted(methods_page):
 
 def test_the_sidecar_names_the_tables_of_methods_too(with_methods):
     record = provenance.read(with_methods[0] / "report/report.html")
-    read = {Path(path).relative_to(with_methods[0]).as_posix() for path in record["inputs"]}
+    read = {path.removeprefix(f"{with_methods[0]}/") for path in record["inputs"]}
     for name in METHODS["datasets"]:
         for family, method in Study(METHODS).distilled_along(name):
             assert f"distillation/{name}/{family}/{method}.summary.csv" in read

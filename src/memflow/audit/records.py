@@ -128,10 +128,10 @@ class Records:
         return self.recorded(name) if untouched else self.actual(name)
 
     def blocks(self, names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Those of some files that are blocks of runs, each with its record."""
-        for name in names:
-            record = self.of(name)
-            if record and name.startswith("runs/") and not name.endswith(".weights.npz"):
+        """The blocks of runs among some files, also those of which only the weights are, each with its record."""
+        in_runs = (name for name in names if name.startswith("runs/"))
+        for name in dict.fromkeys(name.replace(".weights.npz", ".npz") for name in in_runs):
+            if record := self.of(name):
                 yield name, record
 
 
