@@ -225,18 +225,6 @@ class Study:
         trained, method = self.architectures_on(dataset), self.methods.get(removal_method("memorised"))
         return [name for name in trained if method and name in method.architectures]
 
-    def local_files(self, dataset: str) -> list[str]:
-        """Files of the user's own that a dataset is made from, if they are there; folders of images are not watched."""
-        entry = self.datasets[dataset]
-        named = [entry.get("label_noise", {}).get("file", "")]
-        if entry["source"] == "arrays":
-            named += [name.partition(":")[0] for key, name in entry.items() if key.endswith(("_images", "_labels"))]
-        if entry["source"] == "parquet":
-            for files in (entry["train"], entry["test"]):
-                patterns = [files] if isinstance(files, str) else files
-                named += [path for pattern in patterns for path in sorted(glob(pattern))]
-        return [path for path in named if Path(path).is_file()]
-
     def block_spec(self, dataset: str, architecture: str, method: str, block: int) -> Spec:
         """What determines one block of runs."""
         return {**self.runs_spec(dataset, architecture, method), "seeds": self.methods[method].seeds_of(block)}
@@ -590,6 +578,18 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError(f"{path} holds no mapping; a study starts with `study: <name>`")
     return config
+
+
+def local_files(entry: Spec) -> list[str]:
+    """Files of the user's own that a dataset is made from, if they are there; folders of images are not watched."""
+    named = [entry.get("label_noise", {}).get("file", "")]
+    if entry["source"] == "arrays":
+        named += [name.partition(":")[0] for key, name in entry.items() if key.endswith(("_images", "_labels"))]
+    if entry["source"] == "parquet":
+        for files in (entry["train"], entry["test"]):
+            patterns = [files] if isinstance(files, str) else files
+            named += [path for pattern in patterns for path in sorted(glob(pattern))]
+    return [path for path in named if Path(path).is_file()]
 
 
 def code_digest(spec: Spec) -> str:

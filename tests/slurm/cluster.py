@@ -18,7 +18,9 @@ STATE = Path("/var/lib/memflow-slurm-test")  # of slurm-up
 STUDY = "tests/slurm/study.yaml"
 RESULTS = Path("results/slurm")
 BLOCKS = [RESULTS / f"runs/digits-noisy/resnet8-w1/one-hot/block-{index}.npz" for index in (0, 1)]
-COUNTS = "results/slurm/counts/digits-noisy/resnet8-w1/one-hot.npz"  # all that most cases run: two blocks and their merge
+COUNTS = (
+    "results/slurm/counts/digits-noisy/resnet8-w1/one-hot.npz"  # all that most cases run: two blocks and their merge
+)
 PATIENCE = 600  # seconds until a case is given up
 
 Job = dict[str, str]

@@ -677,5 +677,8 @@ def test_only_files_that_are_there_are_watched(tmp_path):
         "human": {"source": "cifar10", "label_noise": human},
     }
     study = Study(tiny_config(datasets=datasets))
-    found = {name: sorted({path.rpartition("/")[2] for path in study.local_files(name)}) for name in datasets}
+    found = {
+        name: sorted({path.rpartition("/")[2] for path in config.local_files(study.datasets[name])})
+        for name in datasets
+    }
     assert found == {"arrays": ["a.npz"], "parquet": ["part-0.parquet", "part-1.parquet"], "human": ["labels.npy"]}

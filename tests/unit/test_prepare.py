@@ -6,6 +6,7 @@ from helpers import tiny_config
 from memflow import provenance
 from memflow.config import Study
 from memflow.data import digits, prepare, prepared
+from memflow.files import sha256
 
 DATASETS = {
     "plain": {"source": "digits"},
@@ -152,6 +153,15 @@ def test_the_prepared_file_reads_back_and_has_a_sidecar_with_its_fingerprint(tmp
     assert dataset.fingerprint == noisy.fingerprint == record["fingerprint"]
     assert np.array_equal(dataset.label_noise, noisy.label_noise)
     assert (record["definition"], record["inputs"]) == (spec, {})
+
+
+def test_the_sidecar_names_the_users_own_files_with_their_hash(tmp_path, plain):
+    file = tmp_path / "labels.npz"
+    np.savez(file, people=(plain.train.labels + 1) % 10)
+    spec = STUDY.prepare_spec("plain")
+    noise = {"kind": "file", "file": str(file), "key": "people"}
+    prepare.run({**spec, "dataset": spec["dataset"] | {"label_noise": noise}}, tmp_path / "noisy.npz")
+    assert provenance.read(tmp_path / "noisy.npz")["inputs"] == {str(file): sha256(file)}
 
 
 def test_preparing_twice_gives_the_same_bytes(tmp_path):

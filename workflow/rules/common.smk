@@ -5,7 +5,7 @@ from pathlib import Path
 
 import memflow
 from memflow import costs, outputs
-from memflow.config import ConfigError, Study, as_text
+from memflow.config import ConfigError, Study, as_text, local_files
 from memflow.methods import ARMS, FULL_DATA, ONE_HOT, SELF, removal_method
 
 if not Path(memflow.__file__).is_relative_to(workflow.basedir):
@@ -42,9 +42,9 @@ def prepare_spec(wildcards):
     return as_text(study.prepare_spec(wildcards.dataset))
 
 
-def local_files(wildcards):
+def files_of_users(wildcards):
     """Files of the user's own that a dataset is made from."""
-    return study.local_files(wildcards.dataset)
+    return local_files(study.datasets[wildcards.dataset])
 
 
 def block_spec(wildcards):

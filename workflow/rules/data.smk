@@ -5,7 +5,7 @@ localrules:
 
 rule prepare:
     input:
-        local_files,
+        files_of_users,
     output:
         **with_sidecars(
             dataset=f"{RESULTS}/data/{{dataset}}.npz",

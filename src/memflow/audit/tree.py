@@ -25,7 +25,9 @@ def as_graph(found: Found, language: str) -> str:
     """The graph of jobs for Mermaid or DOT, the blocks of one architecture and method as one node."""
     made_by = {name: _node(min(job["outputs"], key=len)) for job in found["jobs"] for name in job["outputs"]}
     edges = dict.fromkeys(
-        (made_by.get(path, path), made_by[min(job["outputs"], key=len)]) for job in found["jobs"] for path in job["inputs"]
+        (made_by.get(path, path), made_by[min(job["outputs"], key=len)])
+        for job in found["jobs"]
+        for path in job["inputs"]
     )
     number = {name: f"n{at}" for at, name in enumerate(dict.fromkeys(name for edge in edges for name in edge))}
     if language == "dot":

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from memflow import provenance, registry
+from memflow.config import local_files
 from memflow.data import hazards, noise, prepared, subset, superclasses
 from memflow.data.prepared import Dataset, Split
-from memflow.files import write_csv
+from memflow.files import sha256, write_csv
 
 OPTIONS = (
     "source",
@@ -35,7 +36,13 @@ def run(spec: dict[str, Any], output: Path) -> None:
     listed = output.with_suffix(".hazards.csv")
     prepared.save(dataset, output)
     write_csv(listed, pairs)
-    provenance.write([output, listed], spec, inputs={}, started=started, details={"fingerprint": dataset.fingerprint})
+    provenance.write(
+        [output, listed],
+        spec,
+        inputs={Path(path): sha256(Path(path)) for path in local_files(spec["dataset"])},
+        started=started,
+        details={"fingerprint": dataset.fingerprint},
+    )
 
 
 def prepare(spec: dict[str, Any]) -> Dataset:
