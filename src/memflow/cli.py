@@ -18,9 +18,9 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, status, summary, claims, show, audit, clean. Verbs that the rules call, each making one output
-from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity, select,
-removal, judge, report. `memflow VERB --help` explains each.
+Verbs for you: config, plan, status, summary, claims, show, audit, clean. Verbs that the rules call, each making one
+output from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity,
+select, removal, judge, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\

@@ -88,7 +88,7 @@ class Clone:
         )  # fmt: skip
 
     def jobs(self, *rules: str) -> list[Job]:
-        """What SLURM knows of the jobs of this copy, of all rules or of some, ended ones too, as they were submitted."""
+        """What SLURM knows of this copy's jobs, of all rules or some, ended ones too, in the order of submission."""
         lines = command("scontrol", "show", "job", "--oneliner").splitlines()
         known = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
         mine = [job for job in known if job.get("WorkDir") == str(self.root)]

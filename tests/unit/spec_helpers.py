@@ -72,7 +72,7 @@ def figure_specs(study, dataset):
     """By kind of figure: each kind has its own spec."""
     found = {
         "figure": study.figure_spec("most_memorised", dataset),
-        "schedules figure": study.schedule_figure_spec("memorised_vs_epoch", dataset),
+        "schedules figure": study.schedule_figure_spec(dataset),
         "sizes figure": study.mean_memorisation_spec(dataset),
         "hazards": study.hazards_spec(dataset),
     }
