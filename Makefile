@@ -31,6 +31,7 @@ lint: env        ## style, types, and the workflow's own lint
 	ruff check .
 	ruff format --check .
 	mypy
+	python -c 'from memflow.digest import check_imports; check_imports()'
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

@@ -30,8 +30,12 @@ onstart:
     # A cluster job parses all this again, perhaps after an edit of the config or the code; its scheduler hands it this
     # variable as it was when the job was submitted.
     os.environ.update(MEMFLOW_PLAN=study.plan())
-    from memflow import status
+    from memflow import status, uncommitted
 
+    try:
+        uncommitted.refuse(study)
+    except ConfigError as error:
+        sys.exit(f"memflow: {error}")
     print(*status.orphans(Path.cwd()), sep="\n", end="", file=sys.stderr)
 
 

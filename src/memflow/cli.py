@@ -270,15 +270,17 @@ def _clean(arguments: argparse.Namespace) -> None:
 
 
 def _summary(arguments: argparse.Namespace) -> None:
-    from memflow import findings
+    from memflow import findings, uncommitted
 
-    print(findings.describe(arguments.folder))
+    tables = arguments.folder.glob("figures/*/mean_memorisation.csv")
+    print(uncommitted.marked(findings.describe(arguments.folder), *tables))
 
 
 def _claims(arguments: argparse.Namespace) -> None:
+    from memflow import uncommitted
     from memflow.claims import card
 
-    print(card.describe(card.read(arguments.folder)))
+    print(uncommitted.marked(card.describe(card.read(arguments.folder)), arguments.folder / "claims.csv"))
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -482,7 +482,12 @@ class Study:
 
     def audit_spec(self) -> Spec:
         """What determines the audit, besides what it is of."""
-        return _with_code({"stage": "audit", "study": self.name, "config": as_yaml(self.config)})
+        return _with_code({"stage": "audit", "study": self.name, "config": self.text})
+
+    @property
+    def text(self) -> str:
+        """The config as YAML, without what changes no result."""
+        return as_yaml({key: value for key, value in self.config.items() if key != "allow_dirty"})
 
     def report_spec(self, figures: Mapping[str, list[str]]) -> Spec:
         """What determines the report, besides tables and figures; ``figures`` has names by dataset."""
@@ -498,7 +503,7 @@ class Study:
             }
             for name in self.datasets
         }
-        return _with_code({"stage": "report", "config": as_yaml(self.config), "datasets": parts})
+        return _with_code({"stage": "report", "config": self.text, "datasets": parts})
 
     def architectures_on(self, dataset: str) -> list[str]:
         """Architectures that are trained on a dataset."""
@@ -594,12 +599,17 @@ def local_files(entry: Spec) -> list[str]:
 
 def code_digest(spec: Spec) -> str:
     """Digest of the code that makes a spec's outputs, as it is on disk now."""
+    return digest(*code_targets(spec))
+
+
+def code_targets(spec: Spec) -> list[str]:
+    """Modules and functions that make a spec's outputs, as :func:`memflow.digest.digest` takes them."""
     named = [spec[key] for key in ("script", "load", "learner", "network", "duplicates") if key in spec]
     if spec["stage"] == "runs" and "teacher" in spec:
         named += [spec["teacher"]["network"], registry.TEACHERS]
     if "removal" in spec:
         named.append(registry.REMOVED)
-    return digest(*named, *STAGES[spec["stage"]])
+    return [*named, *STAGES[spec["stage"]]]
 
 
 def check_code(spec: Spec) -> None:

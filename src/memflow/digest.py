@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 PACKAGE = ROOT.name
 
 # How a result is asked for, found, written down and talked about; none of it can change a result's content.
-OUTSIDE = "cli config digest errors files log methods progress provenance registry validation"
+OUTSIDE = "cli config digest errors files log methods progress provenance registry uncommitted validation"
 BOUNDARY = frozenset({PACKAGE, *(f"{PACKAGE}.{name}" for name in OUTSIDE.split())})
 
 
@@ -50,6 +50,11 @@ def digest(*targets: str) -> str:
     return combined.hexdigest()[:16]
 
 
+def modules(*targets: str) -> dict[str, str]:
+    """First 8 hex digits of the hash of each module that a digest covers, to tell later which of them changed."""
+    return {module: _module(module)[0][:8] for module in closure(*targets)}
+
+
 def closure(*targets: str) -> list[str]:
     """Sorted names of the modules that a digest covers."""
     pending = [target.partition(":")[0] for target in targets]
@@ -62,26 +67,46 @@ def closure(*targets: str) -> list[str]:
     return sorted(found)
 
 
+def check_imports() -> None:
+    """Look through every module for what the digest could not follow.
+
+    Raises
+    ------
+    DigestError
+        Naming the first dynamic import, and its line.
+    """
+    for file in sorted(ROOT.rglob("*.py")):
+        name = ".".join((PACKAGE, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        if name not in BOUNDARY:
+            _module(name)
+
+
 @functools.cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
     """Hash of one module's syntax tree, and the memflow modules it imports."""
-    path = _path(name)
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    imports = tuple(sorted(_imports(tree, name, is_package=path.name == "__init__.py")))
-    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest(), imports
+    source = path(name)
+    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    imports = tuple(sorted(_imports(tree, name, is_package=source.name == "__init__.py")))
+    return hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest(), imports
 
 
-def _path(name: str) -> Path:
-    """File of a module or script."""
+def path(name: str) -> Path:
+    """File of a module or script.
+
+    Raises
+    ------
+    DigestError
+        If there is none.
+    """
     if name.endswith(".py"):
         if (ROOT.parents[1] / name).is_file():
             return ROOT.parents[1] / name
         raise DigestError(f"no script {name}")
     if name == PACKAGE or name.startswith(f"{PACKAGE}."):
         base = ROOT.parent.joinpath(*name.split("."))
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if path.is_file():
-                return path
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file.is_file():
+                return file
     else:
         import importlib.util
 
@@ -130,7 +155,8 @@ def _called(node: ast.Call) -> str:
     return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """A syntax tree, changed in place, of which no docstring is left."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None

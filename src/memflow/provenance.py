@@ -4,19 +4,23 @@ Three parts. *definition*: what the output is a function of; two things that bel
 *bit_conditions*: what may change the last bits; a mixture is reported. *circumstance*: everything else worth knowing.
 """
 
+import functools
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from memflow import config, digest
 from memflow.errors import InputError
 from memflow.files import sha256, write_bytes
 
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("src", "workflow", "Snakefile", "requirements.lock")  # a study file is no code
 LIBRARIES = "numpy pandas scipy scikit-learn pyarrow matplotlib torch torchvision timm pillow snakemake"
 
 
@@ -68,7 +72,13 @@ def write(
     record = {
         "definition": definition,
         "bit_conditions": bit_conditions or {},
-        "circumstance": {"started": started, "finished": now(), **_circumstance()},
+        "circumstance": {
+            "started": started,
+            "finished": now(),
+            **_circumstance(),
+            "dirty_ancestry": dirty_ancestry(inputs),
+            "code": _modules(definition),
+        },
         "inputs": {str(path): digest for path, digest in sorted(inputs.items())},
         "outputs": {path.name: sha256(path) for path in outputs},
         **(details or {}),
@@ -140,9 +150,53 @@ def differences(found: Any, expected: Any, key: str = "") -> list[str]:
     return [] if found == expected else [f"{key} is {found!r}, expected {expected!r}"]
 
 
+def dirty_ancestry(inputs: Iterable[Path]) -> bool | None:
+    """Whether this code, or that of any job behind some files, has uncommitted changes; None if nobody knows."""
+    if any(map(was_dirty, inputs)):
+        return True
+    return None if (changed := uncommitted()) is None else bool(changed)
+
+
+@functools.cache
+def uncommitted() -> list[str] | None:
+    """Files of the code with uncommitted changes, as when first asked; None outside of a git checkout."""
+    if commit() is None:
+        return None
+    changed = _git("status", "--porcelain", "--", *CODE)
+    return None if changed is None else [line[3:] for line in changed.splitlines()]
+
+
+@functools.cache
+def commit() -> str | None:
+    """Commit of the code; None outside of a git checkout, also where an archive was unpacked inside another one."""
+    shown = (_git("rev-parse", "--show-toplevel", "HEAD") or "").splitlines()
+    return shown[1] if len(shown) == 2 and Path(shown[0]).resolve() == ROOT else None
+
+
+def was_dirty(path: Path) -> bool:
+    """Whether a file, or any that it was made from, was made from uncommitted code; False if it has no record."""
+    try:
+        circumstance = json.loads(sidecar(path).read_text(encoding="utf-8"))["circumstance"]
+        return bool(circumstance["dirty"] or circumstance.get("dirty_ancestry"))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # no file of ours, or a damaged record, which is refused elsewhere
+        return False
+
+
+def _modules(definition: Mapping[str, Any]) -> dict[str, str]:
+    """The code of a job, module by module; nothing for what no stage made."""
+    return digest.modules(*config.code_targets(dict(definition))) if "code" in definition else {}
+
+
 def _circumstance() -> dict[str, Any]:
+    changed = uncommitted()
     return {
-        **_git(),
+        "commit": commit(),
+        "dirty": None if changed is None else bool(changed),
         "host": platform.node(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "python": platform.python_version(),
@@ -157,16 +211,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git() -> dict[str, Any]:
-    """Commit of the code and whether it had uncommitted changes; None outside a git checkout."""
-    root = Path(__file__).resolve().parents[2]
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    status = git("status", "--porcelain", "--", "src", "workflow", "Snakefile", "requirements.lock")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+def _git(*arguments: str) -> str | None:
+    """What git says; None if it is absent or refuses."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -208,9 +208,21 @@ def test_a_script_that_does_not_exist_is_named():
         digest("workflow/scripts/no_such_script.py")
 
 
+def test_no_import_of_the_project_hides_code_from_the_digest():
+    module.check_imports()
+
+
+def test_a_dynamic_import_anywhere_is_found(tmp_path, monkeypatch):
+    (tmp_path / "memflow").mkdir()
+    (tmp_path / "memflow/hidden.py").write_text("import importlib\nimportlib.import_module('memflow.rng')\n")
+    monkeypatch.setattr(module, "ROOT", tmp_path / "memflow")
+    with pytest.raises(DigestError, match=r"memflow\.hidden, line 2: a dynamic import hides code"):
+        module.check_imports()
+
+
 def test_the_boundary_is_exactly_the_modules_that_cannot_change_a_result():
     names = {"cli", "config", "digest", "errors", "files", "log", "methods", "progress", "provenance", "registry"}
-    names |= {"validation"}
+    names |= {"uncommitted", "validation"}
     assert {"memflow", *(f"memflow.{name}" for name in names)} == BOUNDARY
     assert all(module._is_module(name) for name in BOUNDARY)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from memflow import config, log, provenance
+from memflow import config, log, provenance, uncommitted
 from memflow.data import prepared
 from memflow.figures import style
 from memflow.files import write_csv
@@ -57,7 +57,8 @@ def main(
         numbers = table(spec, tables, *dataset)
         write_csv(arguments.csv, numbers)
         style.apply()
-        style.save(draw(spec, numbers, *dataset), arguments.pdf, arguments.png)
+        stamp = uncommitted.STAMP if provenance.dirty_ancestry(read) else ""
+        style.save(draw(spec, numbers, *dataset), arguments.pdf, arguments.png, stamp)
         outputs = [arguments.pdf, arguments.png, arguments.csv]
         provenance.write(outputs, spec, inputs=hashes, started=started)
 

@@ -80,8 +80,10 @@ def wrapped(text: str, n_panels: int) -> str:
     return "\n".join(textwrap.fill(line, WIDTH // n_panels) for line in text.splitlines())
 
 
-def save(figure: Figure, pdf: Path, png: Path) -> None:
-    """Write a figure without dates or version stamps, atomically."""
+def save(figure: Figure, pdf: Path, png: Path, stamp: str = "") -> None:
+    """Write a figure without dates or versions, atomically; a stamp stands small in its lower right corner."""
+    if stamp:
+        figure.text(1, 0, stamp, ha="right", va="bottom", fontsize=4, color="0.4", in_layout=False)
     stamps = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once, the same for both files
