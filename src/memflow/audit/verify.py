@@ -1,0 +1,155 @@
+"""Whether files are what their records say, and records what can be derived again.
+
+Each file is read and hashed, and compared with its own record and with those of all that was made from it, so that a
+record that was written anew to fit a changed file disagrees with its children's. What follows from seeds, bits and
+counts is derived again (:mod:`memflow.audit.derive`). What cannot be found: bits that were changed in a block, if every
+record, count, score and figure after it was made again to fit; `memflow audit rerun` finds these.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from memflow.audit import derive
+from memflow.audit.records import Records
+from memflow.text import duration, size
+
+INTERVAL = 10.0  # seconds between two lines of progress
+CLOCKS_DIFFER = timedelta(days=1)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification looked at, and found.
+
+    Attributes
+    ----------
+    problems : list of str
+        Each names its file first.
+    files, bytes : int
+        That were read.
+    seconds : float
+        That reading them took.
+    derived : dict of str to int
+        What was derived again, and how often.
+    """
+
+    problems: list[str]
+    files: int
+    bytes: int
+    seconds: float
+    derived: dict[str, int]
+
+
+def run(records: Records, names: list[str], *, sample: int | None = 3, workers: int | None = None) -> Verified:
+    """Verify some files and all that they were made from.
+
+    Parameters
+    ----------
+    records : Records
+    names : list of str
+        As in :class:`~memflow.audit.records.Records`.
+    sample : int, optional
+        Blocks of each dataset, architecture and method whose bits are counted again, chosen at random by a fixed seed;
+        None for all.
+    workers : int, optional
+        Files that are read at once; as many as there are processors if not given.
+    """
+    closure = list(dict.fromkeys(name for one in records.ancestry(*names) for name in _with_siblings(one, records)))
+    there = [name for name in closure if records.path(name).is_file()]
+    started = time.monotonic()
+    _hash(records, there, workers or os.cpu_count() or 1)
+    seconds = time.monotonic() - started
+    problems = [f"{name}: {problem}" for name in closure for problem in _file(name, records)]
+    found, derived = derive.check(records, closure, sample)
+    read = sum(records.path(name).stat().st_size for name in there)
+    return Verified(list(dict.fromkeys([*problems, *found])), len(there), read, seconds, derived)
+
+
+def describe(found: Verified) -> str:
+    """The problems, then what was looked at."""
+    rate = f"{size(found.bytes / max(found.seconds, 1e-9))}/s"
+    read = f"read {found.files:,} files, {size(found.bytes)} in {duration(found.seconds)} ({rate})"
+    again = ", ".join(f"{times:,} {what}" for what, times in found.derived.items())
+    lines = [*found.problems, *([""] if found.problems else []), f"{read}; derived again: {again or 'nothing'}"]
+    verdict = (
+        f"{len(found.problems)} problems" if found.problems else "no problems: all files are what their records say"
+    )
+    return "\n".join([*lines, verdict])
+
+
+def _with_siblings(name: str, records: Records) -> list[str]:
+    """A file and the others that its job made; weights may have been deleted, once students had learnt from them."""
+    return [
+        other
+        for other in dict.fromkeys([*records.siblings(name), name])
+        if records.path(other).exists() or not other.endswith(".weights.npz")
+    ]
+
+
+def _hash(records: Records, names: list[str], workers: int) -> None:
+    """Read all files, several at once: hashing lets other threads run."""
+    last, done = time.monotonic(), 0
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(records.actual, names):
+            done += 1
+            if time.monotonic() - last >= INTERVAL:
+                last = time.monotonic()
+                log.info("read %s of %s files", f"{done:,}", f"{len(names):,}")
+
+
+def _file(name: str, records: Records) -> Iterator[str]:
+    """What is wrong with one file and its record."""
+    path, record, actual = records.path(name), records.of(name), records.actual(name)
+    if name.startswith(("./", "/")):
+        return  # of the user's own, or the project's: only those that read it can tell (below, in _inputs)
+    if path.is_symlink():
+        yield f"is a link to {os.readlink(path)}, which can be changed unseen; put the file itself in its place"
+    if record is None:
+        yield "has no readable record of its own; delete it and run snakemake"
+        return
+    if actual is None:
+        yield "is missing, though it is recorded; run snakemake"
+    elif actual != records.recorded(name):
+        hashes = f"sha256 {actual[:12]}, recorded {str(records.recorded(name))[:12]}"
+        yield f"is not what its record describes ({hashes}): edited, truncated or swapped; delete it and run snakemake"
+    if any(records.of(other) not in (None, record) for other in records.siblings(name)):
+        yield "has another record than the other files of its job; delete them and run snakemake"
+    yield from _inputs(name, records)
+    yield from _dates(record, [records.of(other) for other in records.inputs(name)])
+
+
+def _inputs(name: str, records: Records) -> Iterator[str]:
+    for other, recorded in records.inputs(name).items():
+        actual = records.actual(other)
+        if actual is None and other.endswith(".weights.npz"):
+            actual = records.recorded(other)
+        if actual is None:
+            yield f"was made from {other}, which is missing"
+        elif actual != recorded:
+            yield (
+                f"was made from another {other} (sha256 {recorded[:12]}) than lies there now ({actual[:12]}); one of "
+                "the two was changed since: delete the wrong one and run snakemake"
+            )
+
+
+def _dates(record: dict[str, Any], inputs: list[dict[str, Any] | None]) -> Iterator[str]:
+    try:
+        started, finished = (datetime.fromisoformat(record["circumstance"][key]) for key in ("started", "finished"))
+        before = [datetime.fromisoformat(of["circumstance"]["finished"]) for of in inputs if of]
+    except (KeyError, TypeError, ValueError):
+        yield "has a record without readable times"
+        return
+    if finished < started:
+        yield f"was finished ({finished}) before it was started ({started}), says its record"
+    if finished > datetime.now(UTC) + CLOCKS_DIFFER:
+        yield f"is from the future ({finished}), says its record"
+    if before and finished < max(before) - CLOCKS_DIFFER:
+        yield f"was finished ({finished}) before what it was made from ({max(before)}), say the records"
