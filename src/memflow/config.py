@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from memflow import methods, registry
+from memflow import accepted, methods, registry
 from memflow.digest import digest
 from memflow.methods import ARMS, FULL_DATA, ONE_HOT, SELF, Method, removal_method
 from memflow.validation import ConfigError, is_users_own, validate
@@ -598,8 +598,8 @@ def local_files(entry: Spec) -> list[str]:
 
 
 def code_digest(spec: Spec) -> str:
-    """Digest of the code that makes a spec's outputs, as it is on disk now."""
-    return digest(*code_targets(spec))
+    """Digest of the code that makes a spec's outputs, as it is now, or of an older one accepted as equal."""
+    return accepted.canonical(digest(*code_targets(spec)))
 
 
 def code_targets(spec: Spec) -> list[str]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 PACKAGE = ROOT.name
 
 # How a result is asked for, found, written down and talked about; none of it can change a result's content.
-OUTSIDE = "cli config digest errors files log methods progress provenance registry uncommitted validation"
+OUTSIDE = "accepted cli config digest errors files log methods progress provenance registry uncommitted validation"
 BOUNDARY = frozenset({PACKAGE, *(f"{PACKAGE}.{name}" for name in OUTSIDE.split())})
 
 

@@ -222,7 +222,7 @@ def test_a_dynamic_import_anywhere_is_found(tmp_path, monkeypatch):
 
 def test_the_boundary_is_exactly_the_modules_that_cannot_change_a_result():
     names = {"cli", "config", "digest", "errors", "files", "log", "methods", "progress", "provenance", "registry"}
-    names |= {"uncommitted", "validation"}
+    names |= {"accepted", "uncommitted", "validation"}
     assert {"memflow", *(f"memflow.{name}" for name in names)} == BOUNDARY
     assert all(module._is_module(name) for name in BOUNDARY)
 

@@ -21,7 +21,7 @@ from memflow.text import aligned
 
 STATES = ("fresh", "stale-code", "stale-config", "stale-input", "tampered", "no-record", "missing")
 WORST_FIRST = ("missing", "no-record", "tampered", "stale-config", "stale-code", "stale-input")
-SHOWN = 3  # files of one state with one reason
+SHOWN = 3  # files of one state with one reason, and reasons of one file
 LONGEST = 160  # letters of a difference
 
 Reason = tuple[str, str]  # state, and why
@@ -99,7 +99,8 @@ def describe(of: Audited, states: list[State], everything: bool = False) -> str:
             together.setdefault((one.state, one.reasons), []).append(one.name)
     for (state, reasons), names in together.items():
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        lines += ["", f"{state}: {', '.join(names[:SHOWN])}{more}", *(f"  {reason}" for reason in reasons)]
+        lines += ["", f"{state}: {', '.join(names[:SHOWN])}{more}", *(f"  {reason}" for reason in reasons[:SHOWN])]
+        lines += [f"  and {len(reasons) - SHOWN} more reasons"] if len(reasons) > SHOWN else []
     if not together:
         lines += ["", "All are fresh: made from what config, code and inputs are now, and not changed since."]
     return "\n".join(lines)
