@@ -48,7 +48,8 @@ def _older() -> dict[str, str]:
 def _read() -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
-        if all(isinstance(old, str) for entry in entries for old in entry["equal"].values()):
+        digests = [old for entry in entries for old in entry["equal"].values()]
+        if isinstance(entries, list) and all(isinstance(old, str) for old in digests):
             return entries
     except FileNotFoundError:
         return []

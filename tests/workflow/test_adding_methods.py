@@ -233,3 +233,29 @@ def test_runs_without_other_examples_than_were_selected_are_refused_by_name(clon
     assert done.returncode != 0
     said = " ".join((done.stdout + done.stderr).split())
     assert "removal-random/block-0.npz was trained on other subsets" in said
+
+
+@pytest.mark.parametrize(
+    "run", [f"mlp-8/{DISTILLED}", "mlp-8/full-data", *(f"resnet8-w1/removal-{arm}" for arm in ARMS)]
+)
+def test_a_recorded_run_is_trained_again_with_the_same_bits(done, run):
+    said = done.run("memflow", "audit", "rerun", f"{RESULTS}/runs/digits-noisy/{run}/block-0.npz")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert said.stdout.strip().endswith("bit-identical")
+
+
+def test_a_student_is_trained_again_after_its_teacher_whose_weights_were_deleted(clone):
+    for path in clone.root.rglob("*.weights.npz"):
+        path.unlink()
+    block = f"{RESULTS}/runs/digits-noisy/mlp-8/{DISTILLED}/block-0.npz"
+    said = clone.run("memflow", "audit", "rerun", block, "--seed", "3")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "seeds 2 to 3, which are trained side by side" in said.stdout
+
+
+def test_a_study_with_all_methods_is_verified_and_fresh(done):
+    config = ("--configfile", "studies/methods.yaml")
+    verified = done.run("memflow", "audit", "verify", *config, "--sample", "all")
+    assert verified.returncode == 0, verified.stdout
+    status = done.run("memflow", "audit", "status", *config)
+    assert status.returncode == 0, status.stdout

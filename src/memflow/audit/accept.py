@@ -195,6 +195,9 @@ def _evidence(of: Audited, found: Accepted) -> dict[str, Any]:
         "date": provenance.now(),
         "commit": provenance.commit(),
         "uncommitted": changed,
-        "trained_again": [{"block": one.name, "seeds": [one.seeds[0], one.seeds[-1]]} for one in found.runs],
+        "trained_again": [
+            {"block": one.name, "seeds": [one.seeds[0], one.seeds[-1]], "bit_conditions": one.conditions}
+            for one in found.runs
+        ],
         "made_again": found.made,
     }

@@ -35,12 +35,15 @@ class Rerun:
         By array that is not the same: of predictions the share that differs, of numbers the largest difference.
     circumstances : list of str
         What was otherwise than when the block was trained.
+    conditions : dict
+        Bit conditions of now.
     """
 
     name: str
     seeds: list[int]
     differences: dict[str, float]
     circumstances: list[str]
+    conditions: dict[str, Any]
 
     def within(self, tolerance: float) -> bool:
         """Whether no difference is larger; with 0 whether every bit is the same."""
@@ -82,7 +85,7 @@ def run(records: Records, name: str, seed: int | None = None) -> Rerun:
         blocks.run(spec, dataset, again, teachers=taught, removed=removed[0] if removed else None)
         differences = _differences(path, again, unit)
         now = provenance.read(again)
-    return Rerun(name, unit, differences, list(_circumstances(record, now)))
+    return Rerun(name, unit, differences, list(_circumstances(record, now)), now["bit_conditions"])
 
 
 def describe(found: Rerun, tolerance: float = 0.0) -> str:
