@@ -1,8 +1,10 @@
 """What differs in the numbers of two files: of tables row by row, of arrays element by element, of others the bytes."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -170,7 +172,7 @@ def _value(value: Any) -> str:
 def _table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -181,5 +183,5 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 def _read(path: Path, how: Callable[[Path], Any]) -> Any:
     try:
         return how(path)
-    except Exception as error:  # damaged files raise many kinds
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); delete it and run again") from None
