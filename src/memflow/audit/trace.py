@@ -10,6 +10,8 @@ import numpy as np
 
 from memflow.audit.records import Records, run_of
 
+NAMED = 3  # targets in a sentence; more are counted
+
 Found = dict[str, Any]
 
 
@@ -158,7 +160,9 @@ def _names(of: Found) -> list[str]:
 def _sentence(found: Found) -> str:
     """Such as: 5 architectures x 400 runs, seeds 0-399 without gap or repeat, one commit, clean, …"""
     parts = [part for part in (*_sampled(found["runs"]), *_made(found), *_when(found["runs"])) if part]
-    return f"{', '.join(PurePosixPath(name).name for name in found['target'])}: {', '.join(parts)}"
+    targets = [PurePosixPath(name).name for name in found["target"]]
+    named = ", ".join(targets) if len(targets) <= NAMED else f"{len(targets):,} files"
+    return f"{named}: {', '.join(parts)}"
 
 
 def _sampled(runs: list[Found]) -> Iterator[str]:
