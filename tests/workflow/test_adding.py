@@ -28,7 +28,7 @@ def test_a_network_of_your_own(page):
     (clone.root / "my_nets.py").write_text(module)
     clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(entry, 2)}")
     clone.edit("studies/tiny.yaml", "recipes:\n", f"recipes:\n{indented(recipe, 2)}")
-    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "report": 1}
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "audit": 1, "report": 1}
     table = scores_of(clone, "digits-noisy/mine")
     assert table["memorisation"].notna().all()
     made = f"{RESULTS}/scores/digits-noisy/mine/one-hot.parquet"
@@ -47,7 +47,7 @@ def test_a_dataset(page):
     clone.edit("studies/tiny.yaml", "datasets:\n", f"datasets:\n{indented(config, 2)}")
     assert clone.planned() == {
         "prepare": 1, "train": 6, "count": 3, "score": 3, "epochs": 3, "classify": 1, "transitions": 1,
-        "sensitivity": 1, "claims": 1, "report": 1, **dict.fromkeys(figures(clone), 1),
+        "sensitivity": 1, "claims": 1, "audit": 1, "report": 1, **dict.fromkeys(figures(clone), 1),
     }  # fmt: skip
     table = scores_of(clone, "stripes/nearest-neighbour")
     assert len(table) == 200
@@ -60,7 +60,7 @@ def test_an_architecture(page):
     add_line(clone, "src/memflow/registry.py", "FUSED = {", entry)
     add_form(clone, "cifar-resnet", schema)
     clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(config, 2)}")
-    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "report": 1}
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "audit": 1, "report": 1}
     table = scores_of(clone, "digits-noisy/pooled")
     assert table["memorisation"].notna().all()
     probed = clone.run("memflow", "plan", "studies/tiny.yaml", "--probe")
@@ -76,7 +76,7 @@ def test_a_figure(page):
     rules = clone.root / "workflow/rules/figures.smk"
     rules.write_text(f"{rules.read_text()}\n\n{rule}")
     clone.edit("src/memflow/outputs.py", '"score_distribution", ', '"score_distribution", "test_accuracy", ')
-    assert clone.planned() == {"test_accuracy": 1, "report": 1}
+    assert clone.planned() == {"test_accuracy": 1, "audit": 1, "report": 1}
     done = clone.snakemake()
     assert done.returncode == 0, done.stderr
     assert (clone.root / RESULTS / "figures/digits-noisy/test_accuracy.pdf").stat().st_size > 1000

@@ -13,7 +13,7 @@ DISTILLED = "distilled-from-resnet8-w1"
 METHODS = {"distillation": {DISTILLED: {"teacher": "resnet8-w1"}}, "proxies": {"runs": 2, "block_size": 2}}
 METHODS |= {"removal": {"runs": 2, "block_size": 2}}
 ARMS = ("none", "memorised", "random")
-SHOWN = ("claims", "report")  # the verdicts on the claims, and the page that shows them
+SHOWN = ("claims", "audit", "report")  # the verdicts on the claims, the audit, and the page that shows them
 OF_DISTILLATION = ("distillation_joint", "distillation_by_trajectory", "teacher_transfer")
 OF_PROXIES = ("proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement")
 
