@@ -103,7 +103,7 @@ def _jobs(root: Path, commit: str, configfile: Path) -> list[Job]:
             "that make them; compare later commits, or two folders of results"
         )
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        said = done.stderr.rpartition("Error: ")[2].strip()
         raise InputError(f"the study of {configfile.name} cannot be read at commit {commit[:10]}: {said}")
     found: list[Job] = json.loads(done.stdout)
     return found
