@@ -17,6 +17,7 @@ BENCHMARKS = {
     "fusing": "the default study's networks against one process per model",
     "tracking": "runs on the whole training set, tracked, against untracked ones",
     "scale": "merging and scoring 4,000 runs over 60,000 examples",
+    "audit": "auditing a study of 2,000 blocks",
     "workflow": "what the workflow adds to Snakemake",
     "jobs": "what jobs cost on a cluster besides their work",
 }

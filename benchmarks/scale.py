@@ -35,7 +35,7 @@ def measure() -> list[Row]:
         folder = Path(scratch)
         progress("  making the runs")
         dataset = write_dataset(folder / "data.npz")
-        blocks = [str(write_block(study, dataset, block, folder)) for block in study.blocks]
+        blocks = [str(write_block(study, dataset, block, folder)) for block in study.methods["one-hot"].blocks]
         rounds = []
         for i in range(ROUNDS):
             progress(f"  round {i + 1} of {ROUNDS}")
