@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memflow import config, log
 from memflow.audit import commands as audit
+from memflow.commandline import add_verb
 from memflow.methods import ARMS
 
 DESCRIPTION = """\
@@ -68,11 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    verb = _verb(verbs, "config", _config, "check a config file and print it with every default filled in")
+    verb = add_verb(verbs, "config", _config, "check a config file and print it with every default filled in")
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--reference", action="store_true", help="print what every key means instead, as Markdown")
 
-    verb = _verb(
+    verb = add_verb(
         verbs, "plan", _plan, "say what a study would run: jobs, hours, disk, and how precise it is", EXPLAIN_PLAN
     )
     which = verb.add_mutually_exclusive_group()
@@ -81,32 +82,34 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--probe", action="store_true", help="measure here what training costs, and record it")
     verb.add_argument("--half-width", type=float, default=0.1, metavar="W", help="of a score's interval; default: 0.1")
 
-    verb = _verb(
+    verb = add_verb(
         verbs, "status", _status, "say how far a study is: blocks done, running, queued, failed", EXPLAIN_STATUS
     )
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--no-queue", action="store_true", help="do not ask squeue")
 
-    verb = _verb(verbs, "clean", _clean, "delete the weights of teachers from which every student has learnt")
+    verb = add_verb(verbs, "clean", _clean, "delete the weights of teachers from which every student has learnt")
     verb.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"), help="default: config.yaml")
     verb.add_argument("--weights", action="store_true", required=True, help="delete weights; nothing else is deleted")
     verb.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
-    verb = _verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
+    verb = add_verb(verbs, "summary", _summary, "say what a finished study found, and which files to open")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
 
-    verb = _verb(
+    verb = add_verb(
         verbs, "claims", _claims, "say which of the literature's claims a finished study supports", EXPLAIN_CLAIMS
     )
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
 
-    verb = _verb(verbs, "show", _show, "show one training example and what every architecture and family says about it")
+    verb = add_verb(
+        verbs, "show", _show, "show one training example and what every architecture and family says about it"
+    )
     verb.add_argument("dataset", help="name of a dataset of the study")
     verb.add_argument("index", type=int, help="the example's index, as in the tables")
     verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
     verb.add_argument("--save", type=Path, metavar="FILE.png", help="also write the picture, enlarged")
 
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "audit",
         None,
@@ -219,20 +222,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs, name: str, run, explanation: str, epilog: str = "") -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    verb = verbs.add_parser(
-        name,
-        help=explanation,
-        description=f"{explanation[0].upper()}{explanation[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.set_defaults(run=run, log=None)
-    return verb
-
-
 def _rule_verb(verbs, name: str, run, explanation: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    verb = _verb(verbs, name, run, explanation, EXPLAIN_RULE_VERB)
+    verb = add_verb(verbs, name, run, explanation, EXPLAIN_RULE_VERB)
     verb.add_argument("--spec", type=json.loads, required=True, help="what determines the output, as JSON")
     verb.add_argument("--log", type=Path, help="also write progress and errors to this file")
     return verb

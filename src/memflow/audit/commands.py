@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from memflow.commandline import add_verb
+
 EXPLAIN = """\
 Where did this number come from, is it still true, can it be made again? Beside each output of a study lies a sidecar
 (<output>.prov.json) that says what it was made from. The audit reads these, and holds them against the files, the
@@ -61,18 +63,20 @@ def add(verb: argparse.ArgumentParser) -> None:
     """Give ``memflow audit`` its verbs."""
     verbs = verb.add_subparsers(dest="audit_verb", required=True, metavar="VERB")
 
-    status = _verb(verbs, "status", _status, "say which figures and tables are still true, and why not", EXPLAIN_STATUS)
+    status = add_verb(
+        verbs, "status", _status, "say which figures and tables are still true, and why not", EXPLAIN_STATUS
+    )
     _targets(status)
     status.add_argument("--all", action="store_true", help="list the fresh ones, too")
 
-    trace = _verb(verbs, "trace", _trace, "say where a file came from, as a sentence and a tree")
+    trace = add_verb(verbs, "trace", _trace, "say where a file came from, as a sentence and a tree")
     trace.add_argument("target", type=Path, metavar="TARGET", help="a file of results/<study>")
     trace.add_argument("--results", type=Path, help="folder of the study's results, if not results/<study>")
     form = trace.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print all of it as JSON")
     form.add_argument("--graph", choices=("mermaid", "dot"), help="print the graph of jobs instead")
 
-    verify = _verb(verbs, "verify", _verify, "read everything again, derive it again, compare", EXPLAIN_VERIFY)
+    verify = add_verb(verbs, "verify", _verify, "read everything again, derive it again, compare", EXPLAIN_VERIFY)
     _targets(verify)
     verify.add_argument("--all", action="store_true", help="everything in the results (the default without TARGET)")
     verify.add_argument(
@@ -80,7 +84,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("--workers", type=int, metavar="N", help="files read at once; default: number of processors")
 
-    rerun = _verb(verbs, "rerun", _rerun, "train one recorded run again, and compare the bits", EXPLAIN_RERUN)
+    rerun = add_verb(verbs, "rerun", _rerun, "train one recorded run again, and compare the bits", EXPLAIN_RERUN)
     rerun.add_argument("block", type=Path, metavar="BLOCK", help="block of the run")
     rerun.add_argument("--seed", type=int, help="of the run; default: the first of the block")
     rerun.add_argument("--results", type=Path, help="folder of the study's results, if not results/<study>")
@@ -89,41 +93,29 @@ def add(verb: argparse.ArgumentParser) -> None:
         help="share of an example's predictions, and log-odds, that may differ; default: 0, every bit",
     )  # fmt: skip
 
-    accept = _verb(
+    accept = add_verb(
         verbs, "accept", _accept, "show that changed code gives the same bits, and record it", EXPLAIN_ACCEPT
     )
     _study(accept)
     accept.add_argument("--sample", type=int, default=3, metavar="N", help="runs to train again; default: 3")
 
-    diff = _verb(verbs, "diff", _diff, "say what differs between two results, studies or commits", EXPLAIN_DIFF)
+    diff = add_verb(verbs, "diff", _diff, "say what differs between two results, studies or commits", EXPLAIN_DIFF)
     diff.add_argument("a", metavar="A")
     diff.add_argument("b", metavar="B")
     diff.add_argument(
         "--configfile", type=Path, metavar="FILE", help="study, to compare two commits; default: config.yaml"
     )
 
-    export = _verb(verbs, "export", _export, "write a study, or what a file came from, as RO-Crate", EXPLAIN_EXPORT)
+    export = add_verb(verbs, "export", _export, "write a study, or what a file came from, as RO-Crate", EXPLAIN_EXPORT)
     _targets(export)
     export.add_argument("--ro-crate", type=Path, required=True, metavar="OUT.zip", help="file to write")
     export.add_argument("--bundle", action="store_true", help="with the files that are needed to verify it offline")
 
-    make = _verb(verbs, "make", _make, "write results/<study>/audit.json; a rule of the workflow calls it")
+    make = add_verb(verbs, "make", _make, "write results/<study>/audit.json; a rule of the workflow calls it")
     make.add_argument("--spec", type=str, required=True, help="what determines the output, as JSON")
     make.add_argument("--results", type=Path, required=True, help="folder of the study's results")
     make.add_argument("--output", type=Path, required=True, help="file to write (.json)")
     make.add_argument("--log", type=Path, help="also write progress and errors to this file")
-
-
-def _verb(verbs, name: str, run, explanation: str, epilog: str = "") -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    verb = verbs.add_parser(
-        name,
-        help=explanation,
-        description=f"{explanation[0].upper()}{explanation[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.set_defaults(run=run, log=None)
-    return verb
 
 
 def _study(verb: argparse.ArgumentParser) -> None:
