@@ -19,6 +19,7 @@ VERBS = {
     "summary": "say what a finished study found",
     "claims": "say which of the literature's claims a finished study supports",
     "show": "show one training example",
+    "audit": "say where results come from",
     "prepare": "load a dataset",
     "train": "train one block of seeds",
     "count": "merge blocks into counts",
@@ -76,6 +77,15 @@ def test_the_help_of_every_verb_says_what_it_does(verb, capsys):
     assert end.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
     assert VERBS[verb].lower() in said.lower()
+
+
+@pytest.mark.parametrize("verb", ["status", "trace", "verify", "rerun", "accept", "diff", "export", "make"])
+def test_the_help_of_the_audit_lists_its_verbs_and_each_teaches(verb, capsys):
+    for arguments, words in ((["audit", "--help"], f"    {verb} "), (["audit", verb, "--help"], f"audit {verb} ")):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        assert end.value.code == 0
+        assert words in capsys.readouterr().out
 
 
 def test_the_help_lists_every_verb_and_how_to_run_a_study(capsys):
