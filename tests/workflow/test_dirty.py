@@ -40,3 +40,5 @@ def test_uncommitted_code_is_refused_before_any_job_or_marked_where_the_study_al
     assert (circumstance["dirty"], circumstance["dirty_ancestry"]) == (True, True)
     traced = clone.run("memflow", "audit", "trace", str(FIGURE))
     assert "jobs ran uncommitted code" in traced.stdout
+    status = clone.run("memflow", "audit", "status", str(FIGURE))
+    assert "warning: 1 files were made from uncommitted code" in status.stdout

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from memflow import config, digest, outputs, provenance
+from memflow import config, digest, outputs, provenance, uncommitted
 from memflow.audit import code
 from memflow.audit.audited import Audited
 from memflow.audit.records import Records
@@ -101,6 +101,8 @@ def describe(of: Audited, states: list[State], everything: bool = False) -> str:
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         lines += ["", f"{state}: {', '.join(names[:SHOWN])}{more}", *(f"  {reason}" for reason in reasons[:SHOWN])]
         lines += [f"  and {len(reasons) - SHOWN} more reasons"] if len(reasons) > SHOWN else []
+    if marked := sum(provenance.was_dirty(of.records.path(one.name)) for one in states):
+        lines += ["", f"warning: {marked:,} files were {uncommitted.STAMP}"]
     if not together:
         lines += ["", "All are fresh: made from what config, code and inputs are now, and not changed since."]
     return "\n".join(lines)
