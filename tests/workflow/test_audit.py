@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -182,6 +183,17 @@ def test_snakemake_and_the_audit_agree_after_an_edit_of_the_code(clone, tiny):
     assert f"{SCORES}" in planned
     for name in planned:
         assert name.split("/")[0] in done.stdout
+
+
+def test_neither_comments_nor_formatting_nor_times_nor_a_readme_make_anything_stale(clone):
+    clone.edit("src/memflow/scores.py", "2 * r / (1 + r)", "2 * r / (\n        1 + r  # a comment\n    )")
+    clone.edit("src/memflow/training/sgd.py", '"""', '"""Edited. ')
+    clone.edit("README.md", "memflow", "Memflow")
+    for path in clone.root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path)
+    done = clone.run("memflow", "audit", "status", "--configfile", STUDY)
+    assert done.returncode == 0, done.stdout
 
 
 def planned_outputs(clone, study):
