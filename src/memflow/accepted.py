@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from memflow.errors import InputError
-from memflow.files import write_bytes
 
 FILE = Path(__file__).resolve().parents[2] / "accepted.json"
 
@@ -22,16 +21,20 @@ def canonical(digest: str) -> str:
     InputError
         If the file of accepted versions is not what :func:`add` writes.
     """
-    older = _older()
-    for _ in range(len(older)):
-        digest = older.get(digest, digest)
-    return digest
+    return _oldest().get(digest, digest)
+
+
+def oldest() -> set[str]:
+    """Versions that others were accepted as equal to."""
+    return set(_oldest().values())
 
 
 def add(pairs: dict[str, str], evidence: dict[str, Any]) -> None:
     """Record that new digests of code (the keys) are equal to old ones, and what shows it."""
+    from memflow.files import write_bytes  # not at the top: numpy, which a spec does not need
+
     write_bytes(FILE, with_pairs(pairs, evidence))
-    _older.cache_clear()
+    _oldest.cache_clear()
 
 
 def with_pairs(pairs: dict[str, str], evidence: dict[str, Any]) -> bytes:
@@ -41,8 +44,19 @@ def with_pairs(pairs: dict[str, str], evidence: dict[str, Any]) -> bytes:
 
 
 @functools.cache
-def _older() -> dict[str, str]:
-    return {new: old for entry in _read() for new, old in entry["equal"].items()}
+def _oldest() -> dict[str, str]:
+    older = {new: old for entry in _read() for new, old in entry["equal"].items()}
+    return {new: _end(new, older) for new in older}
+
+
+def _end(digest: str, older: dict[str, str]) -> str:
+    seen = set()
+    while digest in older:
+        if digest in seen:
+            raise _damaged()
+        seen.add(digest)
+        digest = older[digest]
+    return digest
 
 
 def _read() -> list[dict[str, Any]]:
@@ -55,4 +69,8 @@ def _read() -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise InputError(f"{FILE} is not as `memflow audit accept` writes it; restore it from git, or delete it")
+    raise _damaged()
+
+
+def _damaged() -> InputError:
+    return InputError(f"{FILE} is not as `memflow audit accept` writes it; restore it from git, or delete it")

@@ -33,8 +33,8 @@ def test_a_changed_bit_is_found_measured_and_within_a_tolerance(clone):
     sidecar.write_text(json.dumps(record))
     said = rerun(clone, "mlp-8/one-hot", "--seed", "1")
     assert said.returncode == 1
-    n_bits = 2 * arrays["train_correct"].shape[1] * arrays["train_correct"].shape[2] * 8
-    assert f"train_correct: {1 / n_bits:.3%} of the predictions differ" in said.stdout
+    n = 2 * arrays["train_correct"].shape[1] * arrays["log_odds"].shape[1]
+    assert f"train_correct: 1 of {n:,} predictions differ ({1 / n:.3%})" in said.stdout
     assert rerun(clone, "mlp-8/one-hot", "--seed", "2").returncode == 0
     assert rerun(clone, "mlp-8/one-hot", "--seed", "1", "--tolerance", "0.01").returncode == 0
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,9 @@ from typing import Any
 from memflow import accepted, config, outputs, provenance
 from memflow.audit import rerun
 from memflow.audit.audited import Audited
-from memflow.audit.records import Records
+from memflow.audit.records import Records, run_of
 from memflow.config import as_yaml
 from memflow.errors import InputError
-from memflow.files import sha256
 from memflow.outputs import Job
 
 LAST = ("audit", "report")  # what shows the records of others, and is compared while these are still the recorded ones
@@ -75,11 +75,11 @@ def run(of: Audited, sample: int) -> Accepted:
     InputError
         If results of one kind were made by more than one version of the code, or nothing can be made again.
     """
-    changed = list(_changed(of))
-    found = Accepted(_pairs(changed, of.records))
-    for job in _sample([job for job in changed if job.stage == "runs"], of.records, sample):
-        seeds = of.records.of(job.output)["definition"]["seeds"]  # type: ignore[index]
-        found.runs.append(rerun.run(of.records, job.output, random.Random(SEED).randrange(*seeds)))
+    changed = made_by_other_code(of)
+    found = Accepted({job.spec["code"]: _recorded_code(job, of.records) for job in changed})
+    for job in _sample([job for job in changed if job.stage == "runs"], sample):
+        seed = random.Random(f"{SEED} {job.output}").randrange(*job.spec["seeds"])
+        found.runs.append(rerun.run(of.records, job.output, seed))
     found.problems += [rerun.describe(one) for one in found.runs if not one.within(0)]
     others = [job for job in changed if job.stage != "runs"]
     if others and found.is_accepted:
@@ -93,7 +93,7 @@ def run(of: Audited, sample: int) -> Accepted:
 def describe(found: Accepted) -> str:
     """What was trained and made again, and what follows."""
     if not found.pairs:
-        return "Nothing to accept: no result was made by other code than the code as it is now."
+        return "Nothing to accept: no result was made by other code, and nothing else otherwise, than it would be now."
     lines = [f"trained again, bit-identical: {one.name}, seeds {one.seeds[0]} to {one.seeds[-1]}" for one in found.runs]
     lines = [line for line, one in zip(lines, found.runs, strict=True) if one.within(0)]
     lines += [f"made again, the same bytes: {len(found.made)} files"] if found.made else []
@@ -103,38 +103,77 @@ def describe(found: Accepted) -> str:
     return "\n".join([*lines, f"Accepted ({equal}) in {accepted.FILE.name}; commit it together with the change."])
 
 
-def _changed(of: Audited) -> Iterator[Job]:
-    """Jobs whose outputs were made by other code, and nothing else otherwise, than it would be now."""
+def made_by_other_code(of: Audited) -> list[Job]:
+    """Jobs whose outputs were made by other code, and nothing else otherwise, than they would be now.
+
+    Raises
+    ------
+    InputError
+        If some outputs of one kind were made by another version of the code than others.
+    """
+    recorded: dict[str, dict[str, list[Job]]] = {}
     for job in outputs.jobs(of.study):
         record = of.records.of(job.output)
-        if record is None or record["definition"].get("code") == job.spec["code"]:
-            continue
-        found = {key: record["definition"].get(key, "missing") for key in job.spec}
-        keys = [
-            text.partition(" is ")[0] for text in provenance.differences(found, json.loads(config.as_text(job.spec)))
-        ]
-        if all(key == "code" or key.endswith(".code") for key in keys):
-            yield job
+        if record and "code" in record["definition"] and _is_otherwise_fresh(job, record, of.records):
+            then = record["definition"]["code"]
+            recorded.setdefault(job.spec["code"], {}).setdefault(then, []).append(job)
+    for now, versions in recorded.items():
+        _refuse_mixture(now, versions)
+    return [job for now, versions in recorded.items() for then in versions if then != now for job in versions[then]]
 
 
-def _pairs(jobs: list[Job], records: Records) -> dict[str, str]:
-    """By the digest of the code now, the recorded one."""
-    pairs: dict[str, str] = {}
-    for job in jobs:
-        then = records.of(job.output)["definition"]["code"]  # type: ignore[index]
-        if pairs.setdefault(job.spec["code"], then) != then:
+def _recorded_code(job: Job, records: Records) -> str:
+    return str(records.of(job.output)["definition"]["code"])  # type: ignore[index]
+
+
+def _is_otherwise_fresh(job: Job, record: dict[str, Any], records: Records) -> bool:
+    """Whether nothing but code differs from what an output was made from: neither config nor, but for runs, inputs."""
+    spec = json.loads(config.as_text(job.spec))
+    found = {key: record["definition"].get(key) for key in spec}
+    inputs = {} if job.stage == "runs" else records.inputs(job.output)
+    return bool(
+        _without_code(found) == _without_code(spec)
+        and all(records.probable(name) in (digest, None) for name, digest in inputs.items())
+    )
+
+
+def _without_code(value: Any) -> Any:
+    """A spec without the digests of code in it, however deep."""
+    if isinstance(value, dict):
+        return {key: _without_code(part) for key, part in value.items() if key != "code"}
+    return [_without_code(part) for part in value] if isinstance(value, list) else value
+
+
+def _refuse_mixture(now: str, versions: dict[str, list[Job]]) -> None:
+    if len(versions) > 1:
+        listed = (
+            f"{len(jobs)} by {then}{' (as it is now)' if then == now else ''}, such as {jobs[0].output}"
+            for then, jobs in versions.items()
+        )
+        raise InputError(
+            f"results of one kind were made by more than one version of the code: {'; '.join(listed)}. Only one can be "
+            "accepted: delete the files of the others, accept, and run snakemake, which makes those again"
+        )
+    for then, jobs in versions.items():
+        if then != now and now in accepted.oldest():
             raise InputError(
-                f"{job.output} was made by another version of the code ({then}) than others of its kind "
-                f"({pairs[job.spec['code']]}); run snakemake, so that all are of one version, and then accept"
+                f"{jobs[0].output} was made by version {then} of the code, but {accepted.FILE.name} says that the code "
+                f"is equal to {now}, by which other results were made, perhaps of another study. It can be equal to "
+                "one of them only: run snakemake for those that take less time; or take the entry out and accept again"
             )
-    return pairs
 
 
-def _sample(jobs: list[Job], records: Records, size: int) -> list[Job]:
-    """One block of every version of the code, and others at random up to the size of the sample."""
+def _sample(jobs: list[Job], size: int) -> list[Job]:
+    """One block of every version of the code, then others up to the size, of each architecture and method in turn."""
     drawn = random.Random(SEED).sample(jobs, len(jobs))
-    first = {records.of(job.output)["definition"]["code"]: job for job in drawn}  # type: ignore[index]
-    others = [job for job in drawn if job not in first.values()]
+    first = {job.spec["code"]: job for job in drawn}
+    taken = Counter(run_of(job.output) for job in first.values())
+    turns = []
+    for job in drawn:
+        if job not in first.values():
+            taken[run_of(job.output)] += 1
+            turns.append((taken[run_of(job.output)], job))
+    others = [job for _, job in sorted(turns, key=lambda turn: turn[0])]
     return [*first.values(), *others[: max(size - len(first), 0)]]
 
 
@@ -148,9 +187,8 @@ def _make_again(of: Audited, jobs: list[Job], found: Accepted, scratch: Path) ->
             (scratch / source.name).symlink_to(source)
     (scratch / CONFIG).write_text(as_yaml(of.study.config))
     (scratch / accepted.FILE.name).write_bytes(accepted.with_pairs(found.pairs, {}))
-    shutil.copytree(
-        of.records.results, scratch / results, copy_function=_link, ignore=shutil.ignore_patterns("*.partial")
-    )
+    left = shutil.ignore_patterns("*.partial", "logs")  # a job writes into its log
+    shutil.copytree(of.records.results, scratch / results, copy_function=_link, ignore=left)
     for stage in (LAST, tuple({job.stage for job in jobs} - {*LAST})):
         names = [job.output for job in jobs if job.stage in stage]
         if names and not found.problems:
@@ -159,16 +197,18 @@ def _make_again(of: Audited, jobs: list[Job], found: Accepted, scratch: Path) ->
 
 
 def _link(source: str, copy: str) -> None:
-    """The same file under another name where the disk allows it: Snakemake replaces files, and writes into none."""
-    try:
-        os.link(source, copy)
-    except OSError:
-        shutil.copy2(source, copy)
+    """A link as old as the file: a job puts a new file in its place, and Snakemake takes none for changed.
+
+    No second name of the same file: the audit takes a new one for an edit.
+    """
+    os.symlink(os.path.abspath(source), copy)
+    file = os.stat(source)
+    os.utime(copy, ns=(file.st_atime_ns, file.st_mtime_ns), follow_symlinks=False)
 
 
 def _snakemake(scratch: Path, targets: list[str]) -> None:
     environment = os.environ | {
-        "PYTHONPATH": str(scratch / "src"),
+        "PYTHONPATH": os.pathsep.join([str(scratch / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     log.info("making %d outputs again in %s", len(targets), scratch)
@@ -179,13 +219,14 @@ def _snakemake(scratch: Path, targets: list[str]) -> None:
 
 
 def _compare(records: Records, again: Path, names: list[str], found: Accepted) -> Iterator[str]:
-    for file in (sibling for name in names for sibling in records.siblings(name)):
-        digest = sha256(again / file)
-        if digest == records.actual(file):
+    """What was made again and is not what was recorded; notes the rest in what was found."""
+    made = Records(again)
+    for file in dict.fromkeys(file for name in names for of in (records, made) for file in of.siblings(name)):
+        digest, recorded = made.actual(file), records.recorded(file)
+        if digest and digest == recorded:
             found.made[file] = digest
         else:
-            recorded = str(records.recorded(file))
-            yield f"{file}: made again, it has other bytes (sha256 {digest[:12]}, not {recorded[:12]})"
+            yield f"{file}: made again, it has other bytes (sha256 {str(digest)[:12]}, not {str(recorded)[:12]})"
 
 
 def _evidence(of: Audited, found: Accepted) -> dict[str, Any]:
