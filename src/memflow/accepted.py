@@ -8,19 +8,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-from memflow.errors import InputError
+from memflow.validation import ConfigError
 
 FILE = Path(__file__).resolve().parents[2] / "accepted.json"
 
 
-def canonical(digest: str) -> str:
-    """The oldest version that a digest of code was accepted as equal to; itself if there is none.
+def check() -> None:
+    """Refuse a damaged file, before anything is asked of it.
 
     Raises
     ------
-    InputError
+    ConfigError
         If the file of accepted versions is not what :func:`add` writes.
     """
+    _oldest()
+
+
+def canonical(digest: str) -> str:
+    """The oldest version that a digest of code was accepted as equal to; itself if there is none."""
     return _oldest().get(digest, digest)
 
 
@@ -72,5 +77,5 @@ def _read() -> list[dict[str, Any]]:
     raise _damaged()
 
 
-def _damaged() -> InputError:
-    return InputError(f"{FILE} is not as `memflow audit accept` writes it; restore it from git, or delete it")
+def _damaged() -> ConfigError:
+    return ConfigError(f"{FILE} is not as `memflow audit accept` writes it; restore it from git, or delete it")

@@ -57,10 +57,11 @@ class Study:
     Raises
     ------
     ConfigError
-        If a key is unknown or missing, or a value is not allowed.
+        If a key is unknown or missing, or a value is not allowed; or if the file of accepted code is damaged.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
+        accepted.check()
         self.config = validate(config)
         self.name: str = self.config["study"]
         self.datasets: dict[str, Spec] = self.config["datasets"]

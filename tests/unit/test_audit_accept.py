@@ -162,6 +162,14 @@ def test_what_was_made_from_other_inputs_is_left_alone(tmp_path):
     assert accept.made_by_other_code(of(results)) == []
 
 
+@pytest.mark.parametrize(("of_table", "of_figure", "is_compared"), [(0, 0, True), (1, 1, True), (0, 1, False)])
+def test_a_figure_whose_mark_it_would_not_get_again_is_left_to_snakemake(tmp_path, of_table, of_figure, is_compared):
+    results, job = tmp_path / "results/small", job_of("figures")
+    write(results, ["claims.csv"], dirty=bool(of_table))
+    write(results, [job.output], ["claims.csv"], definition=aged(job.spec), dirty=bool(of_figure))
+    assert (job.output in [found.output for found in accept.made_by_other_code(of(results))]) == is_compared
+
+
 def test_other_code_of_what_an_output_was_made_from_is_no_other_config_however_deep(tmp_path):
     job = job_of("proxies")
     assert job.spec["counts"][0]["runs"]["code"]

@@ -30,6 +30,7 @@ LAST = ("audit", "report")  # what shows the records of others, and is compared 
 SEED = 0
 COPIED = ("src", "workflow", "profiles", "envs", "Snakefile")
 LEFT = ("results", "accepted.json", ".git", ".snakemake")
+SHOWN = 3  # versions
 CONFIG = "study-to-accept.yaml"
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,10 @@ def describe(found: Accepted) -> str:
     lines += [f"made again, the same bytes: {len(found.made)} files"] if found.made else []
     if found.problems:
         return "\n".join([*lines, *found.problems, "Not accepted: the code gives other results; snakemake makes them."])
-    equal = ", ".join(f"{new} = {old}" for new, old in found.pairs.items())
-    return "\n".join([*lines, f"Accepted ({equal}) in {accepted.FILE.name}; commit it together with the change."])
+    equal = [f"{new} = {old}" for new, old in found.pairs.items()]
+    more = [f"and {len(equal) - SHOWN} more"] if len(equal) > SHOWN else []
+    listed = ", ".join([*equal[:SHOWN], *more])
+    return "\n".join([*lines, f"Accepted ({listed}) in {accepted.FILE.name}; commit it together with the change."])
 
 
 def made_by_other_code(of: Audited) -> list[Job]:
@@ -134,7 +137,13 @@ def _is_otherwise_fresh(job: Job, record: dict[str, Any], records: Records) -> b
     return bool(
         _without_code(found) == _without_code(spec)
         and all(records.probable(name) in (digest, None) for name, digest in inputs.items())
+        and not (job.stage == "figures" and _was_marked(record, [records.path(name) for name in inputs]))
     )
+
+
+def _was_marked(record: dict[str, Any], inputs: list[Path]) -> bool:
+    """Whether a figure bears a mark only for its own code, then uncommitted, which it would not get again."""
+    return bool(record["circumstance"]["dirty"]) and not any(map(provenance.was_dirty, inputs))
 
 
 def _without_code(value: Any) -> Any:
