@@ -39,7 +39,7 @@ from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import StepPatch
 
-from memflow import provenance
+from memflow import outputs, provenance
 from memflow.config import Study
 from memflow.data import prepared
 from memflow.figures import families, mean_memorisation, style
@@ -548,9 +548,7 @@ def test_every_figure_has_module_script_caption_and_rule_and_is_listed():
     scripts = {path.stem for path in (PROJECT / "workflow/scripts").glob("*.py")}
     captions = {path.stem for path in (PROJECT / "workflow/report").glob("*.rst") if path.read_text().strip()}
     modules = {path.stem for path in (PROJECT / "src/memflow/figures").glob("*.py")}
-    rules, common = ((PROJECT / f"workflow/rules/{name}.smk").read_text() for name in ("figures", "common"))
-    listed = re.findall(r"^(?:[A-Z_]+) = (\[\"[a-z_\", ]+\])$", common, re.M)
-    names = [name for names in listed for name in json.loads(names)]
+    rules, names = (PROJECT / "workflow/rules/figures.smk").read_text(), outputs.ALL_FIGURES
     assert scripts == captions == set(names) == set(re.findall(r"\*\*figure\(\"(\w+)\"\)", rules))
     assert len(names) == len(set(names))
     assert scripts <= modules

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import tiny_config
+from sklearn.datasets import load_digits
 
 from memflow import provenance
 from memflow.config import Study
@@ -155,9 +156,9 @@ def test_the_prepared_file_reads_back_and_has_a_sidecar_with_its_fingerprint(tmp
     assert (record["definition"], record["inputs"]) == (spec, {})
 
 
-def test_the_sidecar_names_the_users_own_files_with_their_hash(tmp_path, plain):
+def test_the_sidecar_names_the_users_own_files_with_their_hash(tmp_path):
     file = tmp_path / "labels.npz"
-    np.savez(file, people=(plain.train.labels + 1) % 10)
+    np.savez(file, people=(load_digits().target + 1) % 10)
     spec = STUDY.prepare_spec("plain")
     noise = {"kind": "file", "file": str(file), "key": "people"}
     prepare.run({**spec, "dataset": spec["dataset"] | {"label_noise": noise}}, tmp_path / "noisy.npz")
