@@ -1,29 +1,37 @@
-"""What of a study's results can be derived again without training: subsets, accuracies, counts and scores."""
+"""What of a study's results can be derived again without training: subsets, accuracies, counts and scores.
+
+Here from seeds to the counts of each block; :mod:`memflow.audit.recount` goes on from there.
+"""
 
 import logging
 import random
 import re
-import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
-from memflow import config, counts, provenance, removed, scores, subsets, teachers
+from memflow import counts, removed, subsets, teachers
+from memflow.audit import recount
 from memflow.audit.records import Records, run_of
-from memflow.counts import MARKS
+from memflow.config import as_text
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
-from memflow.training.outcomes import PACKED, SHARED, block_masks, pack, unpack
+from memflow.provenance import ProvenanceError
+from memflow.training import weights
+from memflow.training.outcomes import PACKED, block_masks, pack, unpack
 
 SEED = 0  # of the sample
+INTERVAL = 10.0  # seconds between two lines of progress
+TABLE = re.compile(r"scores/[^/]+/[^/]+/[^/.]+\.parquet")
 
 Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -46,29 +54,40 @@ def check(records: Records, closure: list[str], sample: int | None) -> tuple[lis
     """
     problems, derived = list[str](), Counter[str]()
     datasets = dict(_datasets(records, closure, problems))
-    for run, blocks in _by_run(records, closure).items():
-        dataset = datasets.get(run[0])
-        if dataset is None:
+    drawn: dict[str, Arrays] = {name: {} for name in datasets}
+    for run, blocks in steadily(_by_run(records, closure).items(), "architectures and methods looked into"):
+        if run[0] not in datasets:
             problems += [f"{name}: its dataset data/{run[0]}.npz is not there, or cannot be read" for name in blocks]
             continue
-        chosen = set(blocks if sample is None else random.Random(SEED).sample(blocks, min(sample, len(blocks))))
+        dataset, merged = datasets[run[0]], f"counts/{'/'.join(run)}.npz"
+        chosen = blocks if sample is None else random.Random(SEED).sample(blocks, min(sample, len(blocks)))
         parts: dict[str, Arrays] = {}
-        for name in blocks:
-            found, masks = _block(name, records, dataset)
-            if name in chosen and masks is not None and not found:
-                found, outcome = _bits(name, records, dataset, masks)
-                parts |= {name: outcome} if outcome else {}
-            problems += [f"{name}: {problem}" for problem in found]
-        derived.update({"subsets": sum(len(_seeds(records.of(name))) for name in blocks), "blocks": len(parts)})
-        merged = f"counts/{'/'.join(run)}.npz"
+        for name in steadily(blocks, f"blocks of {'/'.join(run)} looked into"):
+            wrong, runs, part = _block(name, records, dataset, drawn[run[0]], is_counted=name in chosen)
+            problems += [f"{name}: {what}" for what in wrong]
+            parts |= {name: part} if part else {}
+            derived["subsets"] += runs
+        derived["blocks"] += len(parts)
         if merged in closure and records.path(merged).is_file():
-            problems += [f"{merged}: {problem}" for problem in _merge(merged, records, dataset, blocks, parts)]
+            problems += [f"{merged}: {what}" for what in recount.merge(merged, records, dataset, blocks, parts)]
             derived["counts"] += 1
-    for name in closure:
-        if re.fullmatch(r"scores/[^/]+/[^/]+/[^/.]+\.parquet", name) and records.path(name).is_file():
-            problems += _scores(name, records)
-            derived["score tables"] += 1
-    return problems, dict(derived)
+    tables = [name for name in closure if TABLE.fullmatch(name) and records.path(name).is_file()]
+    for name in steadily(tables, "score tables made again"):
+        problems += recount.scores_of(name, records)
+        derived["score tables"] += 1
+    return problems, {what: times for what, times in derived.items() if times}
+
+
+def steadily(items: Iterable[T], what: str, total: int = 0) -> Iterator[T]:
+    """The items, and from time to time a line in the log that says how many of them are done."""
+    if isinstance(items, Sized):
+        total = len(items)
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last >= INTERVAL:
+            last = time.monotonic()
+            log.info("%s of %s %s", f"{done:,}", f"{total:,}", what)
+        yield item
 
 
 def _datasets(records: Records, closure: list[str], problems: list[str]) -> Iterator[tuple[str, Dataset]]:
@@ -92,146 +111,102 @@ def _by_run(records: Records, closure: list[str]) -> dict[tuple[str, str, str], 
     for name, _ in records.blocks(closure):
         if records.path(name).is_file():
             runs.setdefault(run_of(name), []).append(name)
-    return {run: sorted(blocks, key=_number) for run, blocks in runs.items()}
+    return {run: sorted(blocks, key=recount.number) for run, blocks in runs.items()}
 
 
-def _number(block: str) -> int:
-    return int(re.sub(r"\D", "", PurePosixPath(block).stem) or -1)
-
-
-def _seeds(record: dict[str, Any] | None) -> range:
-    return range(*record["definition"]["seeds"]) if record else range(0)
-
-
-def _block(name: str, records: Records, dataset: Dataset) -> tuple[list[str], np.ndarray | None]:
-    """What is wrong with a block's record, and the masks bool[runs, n] that its seeds define."""
-    record: Any = records.of(name)
-    definition, seeds = record["definition"], _seeds(record)
-    if seeds.start != _number(name) * len(seeds):
-        return [f"holds seeds {seeds.start} to {seeds.stop - 1}, which belong into another block: it was renamed"], None
-    if definition.get("fingerprint") != dataset.fingerprint:
-        return [
-            "was trained on other images or labels than its dataset has now; delete it, or restore the dataset"
-        ], None
+def _block(
+    name: str, records: Records, dataset: Dataset, drawn: Arrays, *, is_counted: bool
+) -> tuple[list[str], int, Arrays]:
+    """What is wrong with a block, how many subsets were drawn again, and its counts."""
     try:
-        masks = _masks(definition, dataset, records, name, seeds)
-        if "teacher" in definition:
-            weights = [records.path(other) for other in records.inputs(name) if other.endswith(".weights.npz")]
-            teachers.check_merge(definition, record, records.path(name), weights, dataset.fingerprint, masks)
+        masks = _subsets(name, records, dataset, drawn)
+        return [], len(masks), _count(name, records, dataset, masks) if is_counted else {}
     except InputError as error:
-        return [str(error)], None
-    if record.get("masks") != [subsets.mask_hash(mask) for mask in masks]:
-        return ["was trained on other subsets than its seeds define; delete it and run snakemake"], None
-    return [], masks
+        return [str(error)], 0, {}
+    except Exception as error:  # a damaged archive, or a record that is none of a block, raises many kinds
+        return [f"cannot be read as a block ({error!r}); delete it and run snakemake"], 0, {}
 
 
-def _masks(definition: dict[str, Any], dataset: Dataset, records: Records, name: str, seeds: range) -> np.ndarray:
-    if "removal" not in definition:
-        return block_masks(definition, dataset, seeds)
-    selection = next(other for other in records.inputs(name) if other.startswith("removal/"))
-    return removed.masks(definition, dataset, records.path(selection), seeds)
+def _subsets(name: str, records: Records, dataset: Dataset, drawn: Arrays) -> np.ndarray:
+    """Masks bool[runs, n] that a block's seeds define, after checking that its record has their hashes.
+
+    Raises
+    ------
+    ProvenanceError
+        If the block has another place, dataset or teachers than recorded, or other subsets than its seeds define.
+    """
+    record: Any = records.of(name)
+    definition, recorded = record["definition"], record.get("masks", [])
+    seeds = range(*definition["seeds"])
+    if seeds.start != recount.number(name) * len(seeds):
+        raise ProvenanceError(
+            f"holds seeds {seeds.start} to {seeds.stop - 1}, which belong into another block: it was renamed; delete "
+            "it and run snakemake"
+        )
+    if definition.get("fingerprint") != dataset.fingerprint:
+        raise ProvenanceError(
+            "was trained on other images or labels than its dataset has now; delete it, or restore the dataset"
+        )
+    if len(recorded) != len(seeds):  # before anything is drawn, however many seeds the record claims
+        raise ProvenanceError(f"has {len(recorded)} subsets for {len(seeds)} seeds; delete it and run snakemake")
+    masks = _masks(definition, dataset, records, name, seeds, drawn)
+    if recorded != [subsets.mask_hash(mask) for mask in masks]:
+        raise ProvenanceError("was trained on other subsets than its seeds define; delete it and run snakemake")
+    if "teacher" in definition:
+        learnt = [records.path(other) for other in records.inputs(name) if other.endswith(".weights.npz")]
+        if not learnt:
+            raise ProvenanceError("names no teacher whose weights it learnt from; delete it and run snakemake")
+        teachers.check_merge(definition, record, records.path(name), learnt, dataset.fingerprint, masks)
+    return masks
 
 
-def _bits(name: str, records: Records, dataset: Dataset, masks: np.ndarray) -> tuple[list[str], Arrays]:
-    """What is wrong with a block's bits, and its arrays."""
-    seeds = _seeds(records.of(name))
-    try:
-        with np.load(records.path(name)) as file:
-            outcome = {key: file[key] for key in file.files}
-        if outcome["seeds"].tolist() != list(seeds):
-            return [f"holds other seeds than {seeds.start} to {seeds.stop - 1}, which its record names"], {}
-        lengths = zip(PACKED, (len(dataset.train), len(dataset.test)), strict=True)
-        correct = {key: unpack(outcome[key], n) for key, n in lengths}
-        accuracy = pack(correct, masks)["accuracy"]
-    except Exception as error:  # a damaged archive raises many kinds
-        return [f"cannot be read ({error!r}); delete it and run snakemake"], {}
-    if not np.array_equal(accuracy, outcome["accuracy"], equal_nan=True):
-        return ["holds accuracies that its bits and subsets do not give; delete it and run snakemake"], {}
-    return [], outcome | {"masks": masks}
+def _masks(
+    definition: dict[str, Any], dataset: Dataset, records: Records, name: str, seeds: range, drawn: Arrays
+) -> np.ndarray:
+    """Masks of a block; those that all architectures and methods share are kept in ``drawn``, as bits."""
+    if "removal" in definition:
+        selection = next(other for other in records.inputs(name) if other.startswith("removal/"))
+        return removed.masks(definition, dataset, records.path(selection), seeds)
+    of_subset = {key: definition[key] for key in ("design", "ratio", "subset_unit", "seeds")}
+    key = as_text(of_subset)
+    if key not in drawn:
+        drawn[key] = np.packbits(block_masks(definition, dataset, seeds), axis=-1)
+    return unpack(drawn[key], len(dataset.train))
 
 
-def _merge(name: str, records: Records, dataset: Dataset, blocks: list[str], parts: dict[str, Arrays]) -> Iterator[str]:
-    """What is wrong with counts, by their blocks' records, and by the bits of some of these."""
-    definition = (records.of(name) or {"definition": {}})["definition"]
-    if not {"runs", "seeds", "block_size"} <= definition.keys():
-        yield "its record is not of counts; delete it and run snakemake"
-        return
-    folder, n_blocks = f"runs/{'/'.join(run_of(name))}", definition["seeds"] // definition["block_size"]
-    for missing in sorted({f"{folder}/block-{number}.npz" for number in range(n_blocks)} - set(blocks), key=_number):
-        yield f"was merged from {n_blocks} blocks, of which {missing} is missing"
-    for block in blocks:
-        of_block: Any = records.of(block)
-        expected = {**definition["runs"], "seeds": of_block["definition"]["seeds"], "fingerprint": dataset.fingerprint}
-        if differences := provenance.differences(of_block["definition"], expected):
-            yield f"{block} does not belong to this study: {'; '.join(differences)}"
+def _count(name: str, records: Records, dataset: Dataset, masks: np.ndarray) -> Arrays:
+    """Counts of a block (:func:`memflow.counts.count`), after checking its content.
+
+    Raises
+    ------
+    ProvenanceError
+        If it holds other seeds or weights than recorded, or accuracies that its bits do not give.
+    """
+    record: Any = records.of(name)
+    definition = record["definition"]
+    seeds = range(*definition["seeds"])
     with np.load(records.path(name)) as file:
-        merged = {key: file[key] for key in file.files}
-    for key, values in (("index", dataset.train.index), ("label", dataset.train.labels)):
-        if not np.array_equal(merged[key], values):
-            yield f"holds another {key} than the dataset"
-    for key in MARKS:
-        if not np.array_equal(merged[key], getattr(dataset, key)):
-            yield f"holds another {key} than the dataset"
-    if not np.array_equal(merged["converged"], merged["accuracy"][:, -1, 0] >= definition["target_accuracy"]):
-        yield "marks other runs as converged than their accuracies do"
-    yield from _recount(merged, definition["runs"], dataset, parts, is_whole=len(parts) == n_blocks)
+        outcome = {key: file[key] for key in file.files}
+    if outcome["seeds"].tolist() != list(seeds):
+        raise ProvenanceError(
+            f"holds other seeds than {seeds.start} to {seeds.stop - 1}, which its record names; delete it and run "
+            "snakemake"
+        )
+    lengths = zip(PACKED, (len(dataset.train), len(dataset.test)), strict=True)
+    correct = {key: unpack(outcome[key], n) for key, n in lengths}
+    if not np.array_equal(pack(correct, masks)["accuracy"], outcome["accuracy"], equal_nan=True):
+        raise ProvenanceError("holds accuracies that its bits and subsets do not give; delete it and run snakemake")
+    _check_weights(name, records, record.get("weights", {}))
+    size = subsets.group_size(definition["design"], Fraction(definition["ratio"]))
+    return counts.count(outcome, masks, len(dataset.test), size, seeds.start // size)
 
 
-def _recount(
-    merged: Arrays, runs: dict[str, Any], dataset: Dataset, parts: dict[str, Arrays], is_whole: bool
-) -> Iterator[str]:
-    """Blocks whose counts are not those that were merged."""
-    size = subsets.group_size(runs["design"], Fraction(runs["ratio"]))
-    counted = []
-    for block, outcome in parts.items():
-        first = int(outcome["seeds"][0])
-        part = counts.count(outcome, outcome["masks"], len(dataset.test), size, first // size)
-        counted.append(part)
-        for key, values in part.items():
-            if key.startswith("epoch_"):
-                continue
-            start = first if key in ("accuracy", "losses") else first // size
-            stored = merged[key] if key in SHARED else merged[key][start : start + len(values)]
-            if not np.array_equal(values, stored, equal_nan=key in ("accuracy", "losses")):
-                yield f"its {key} are not those that {block} gives"
-    if is_whole and counted:
-        whole = counts.merge(counted)
-        for key in ("epoch_correct_in", "epoch_correct_out"):
-            if not np.array_equal(whole[key], merged[key]):
-                yield f"its {key} are not those that its blocks give"
-
-
-def _scores(name: str, records: Records) -> Iterator[str]:
-    """Score tables and statistics that their counts do not give."""
-    record = records.of(name)
-    made_from = next((other for other in records.inputs(name) if other.startswith("counts/")), None)
-    if record is None or made_from is None or not records.path(made_from).is_file():
-        return  # said elsewhere
-    spec = {key: value for key, value in record["definition"].items() if key != "counts"}
-    if spec.get("code") != config.code_digest(spec):
-        log.warning("%s: not derived again, since the code of scores has changed since it was made", name)
+def _check_weights(name: str, records: Records, recorded: dict[str, str]) -> None:
+    """Refuse kept weights, if they are still there, that have not the digests by which students know them."""
+    path = records.path(name).with_suffix(".weights.npz")
+    if not recorded or not path.is_file():
         return
-    with tempfile.TemporaryDirectory() as folder:
-        again = Path(folder) / PurePosixPath(name).name
-        try:
-            with np.errstate(all="ignore"):
-                scores.run(spec, records.path(made_from), again)
-        except InputError:
-            return  # the counts are not what their record says, which is said elsewhere
-        except Exception as error:  # counts that cannot be break statistics in many ways
-            yield f"{name}: {made_from} gives no scores ({error!r}); delete it and run snakemake"
-            return
-        for other in records.siblings(name):
-            if records.path(other).is_file() and not _same(records.path(other), again.with_name(Path(other).name)):
-                yield f"{other}: holds other numbers than {made_from} gives; delete it and run snakemake"
-
-
-def _same(stored: Path, again: Path) -> bool:
-    """Whether two tables hold the same numbers, whatever the version of the library that wrote them."""
-    if stored.read_bytes() == again.read_bytes():
-        return True
-    read = pd.read_parquet if stored.suffix == ".parquet" else pd.read_csv
-    try:
-        return bool(read(stored).equals(read(again)))
-    except (ValueError, OSError):
-        return False
+    with np.load(path) as file:
+        kept = {key: file[key] for key in file.files}
+    if recorded != {epoch: weights.digest(weights.at(int(epoch), kept)) for epoch in recorded}:
+        raise ProvenanceError(f"its weights {path.name} are others than students know them by; delete both, run again")

@@ -1,9 +1,18 @@
 """Whether files are what their records say, and records what can be derived again.
 
 Each file is read and hashed, and compared with its own record and with those of all that was made from it, so that a
-record that was written anew to fit a changed file disagrees with its children's. What follows from seeds, bits and
-counts is derived again (:mod:`memflow.audit.derive`). What cannot be found: bits that were changed in a block, if every
-record, count, score and figure after it was made again to fit; `memflow audit rerun` finds these.
+record that was written anew to fit a changed file disagrees with its children's. Records are held against each other
+(:mod:`memflow.audit.consistency`). What follows from seeds, bits and counts is derived again
+(:mod:`memflow.audit.derive`).
+
+What cannot be found, since only the forged records themselves tell of it:
+
+- Bits, losses or log-odds that were changed in a block, if every record, count, score and figure after it was made
+  again to fit; `memflow audit rerun` finds these. In a block outside of the sample, fitting records are enough.
+- A table, figure or report that was changed with its record, if the records of all that came after it (for figures and
+  tables these are the audit and the report) were changed, too, or if a target is verified without these.
+  `memflow audit accept` makes such files again.
+- Circumstances that one record alone names: commit, host, versions, and the code of what nothing else was made from.
 """
 
 import logging
@@ -12,15 +21,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from memflow.audit import derive
+from memflow import provenance
+from memflow.audit import consistency, derive
 from memflow.audit.records import Records
+from memflow.errors import InputError
 from memflow.text import duration, size
-
-INTERVAL = 10.0  # seconds between two lines of progress
-CLOCKS_DIFFER = timedelta(days=1)
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +61,24 @@ def run(records: Records, names: list[str], *, sample: int | None = 3, workers: 
     ----------
     records : Records
     names : list of str
-        As in :class:`~memflow.audit.records.Records`.
+        As in :class:`~memflow.audit.records.Records`; of a folder, all that is recorded in it.
     sample : int, optional
         Blocks of each dataset, architecture and method whose bits are counted again, chosen at random by a fixed seed;
         None for all.
     workers : int, optional
         Files that are read at once; as many as there are processors if not given.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to verify.
     """
-    closure = list(dict.fromkeys(name for one in records.ancestry(*names) for name in _with_siblings(one, records)))
+    targets = [file for name in names for file in _files(name, records)]
+    if not targets:
+        raise InputError(
+            f"{records.results} has no files with records, so that there is nothing to verify; run snakemake"
+        )
+    closure = list(dict.fromkeys(name for one in records.ancestry(*targets) for name in _with_siblings(one, records)))
     there = [name for name in closure if records.path(name).is_file()]
     started = time.monotonic()
     _hash(records, there, workers or os.cpu_count() or 1)
@@ -79,10 +95,15 @@ def describe(found: Verified) -> str:
     read = f"read {found.files:,} files, {size(found.bytes)} in {duration(found.seconds)} ({rate})"
     again = ", ".join(f"{times:,} {what}" for what, times in found.derived.items())
     lines = [*found.problems, *([""] if found.problems else []), f"{read}; derived again: {again or 'nothing'}"]
-    verdict = (
-        f"{len(found.problems)} problems" if found.problems else "no problems: all files are what their records say"
-    )
-    return "\n".join([*lines, verdict])
+    number = f"{len(found.problems):,} problem{'' if len(found.problems) == 1 else 's'}"
+    return "\n".join([*lines, number if found.problems else "no problems: all files are what their records say"])
+
+
+def _files(name: str, records: Records) -> list[str]:
+    """A file, or those of a folder."""
+    if not records.path(name).is_dir():
+        return [name]
+    return [file for file in records.names() if name == "." or file.startswith(f"{name}/")]
 
 
 def _with_siblings(name: str, records: Records) -> list[str]:
@@ -96,13 +117,9 @@ def _with_siblings(name: str, records: Records) -> list[str]:
 
 def _hash(records: Records, names: list[str], workers: int) -> None:
     """Read all files, several at once: hashing lets other threads run."""
-    last, done = time.monotonic(), 0
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(records.actual, names):
-            done += 1
-            if time.monotonic() - last >= INTERVAL:
-                last = time.monotonic()
-                log.info("read %s of %s files", f"{done:,}", f"{len(names):,}")
+        for _ in derive.steadily(pool.map(records.actual, names), "files read", len(names)):
+            pass
 
 
 def _file(name: str, records: Records) -> Iterator[str]:
@@ -110,10 +127,13 @@ def _file(name: str, records: Records) -> Iterator[str]:
     path, record, actual = records.path(name), records.of(name), records.actual(name)
     if name.startswith(("./", "/")):
         return  # of the user's own, or the project's: only those that read it can tell (below, in _inputs)
-    if path.is_symlink():
-        yield f"is a link to {os.readlink(path)}, which can be changed unseen; put the file itself in its place"
+    for one in (path, provenance.sidecar(path)):
+        if one.is_symlink():
+            what = "is" if one == path else "has a record that is"
+            yield f"{what} a link to {os.readlink(one)}, which can be changed unseen; put the file itself in its place"
     if record is None:
-        yield "has no readable record of its own; delete it and run snakemake"
+        there = "has no" if path.exists() else "is not there, and has no"
+        yield f"{there} readable record of its own; delete what there is of it and run snakemake"
         return
     if actual is None:
         yield "is missing, though it is recorded; run snakemake"
@@ -123,33 +143,21 @@ def _file(name: str, records: Records) -> Iterator[str]:
     if any(records.of(other) not in (None, record) for other in records.siblings(name)):
         yield "has another record than the other files of its job; delete them and run snakemake"
     yield from _inputs(name, records)
-    yield from _dates(record, [records.of(other) for other in records.inputs(name)])
+    yield from consistency.problems(name, records)
 
 
 def _inputs(name: str, records: Records) -> Iterator[str]:
+    """Inputs that are not what a file was made from."""
     for other, recorded in records.inputs(name).items():
         actual = records.actual(other)
         if actual is None and other.endswith(".weights.npz"):
             actual = records.recorded(other)
-        if actual is None:
-            yield f"was made from {other}, which is missing"
+        if actual is None and other.startswith(("./", "/")):  # such as images that were deleted once they were prepared
+            log.warning("%s: made from %s, which is not there to compare", name, other)
+        elif actual is None:
+            yield f"was made from {other}, which is missing; run snakemake"
         elif actual != recorded:
             yield (
                 f"was made from another {other} (sha256 {recorded[:12]}) than lies there now ({actual[:12]}); one of "
                 "the two was changed since: delete the wrong one and run snakemake"
             )
-
-
-def _dates(record: dict[str, Any], inputs: list[dict[str, Any] | None]) -> Iterator[str]:
-    try:
-        started, finished = (datetime.fromisoformat(record["circumstance"][key]) for key in ("started", "finished"))
-        before = [datetime.fromisoformat(of["circumstance"]["finished"]) for of in inputs if of]
-    except (KeyError, TypeError, ValueError):
-        yield "has a record without readable times"
-        return
-    if finished < started:
-        yield f"was finished ({finished}) before it was started ({started}), says its record"
-    if finished > datetime.now(UTC) + CLOCKS_DIFFER:
-        yield f"is from the future ({finished}), says its record"
-    if before and finished < max(before) - CLOCKS_DIFFER:
-        yield f"was finished ({finished}) before what it was made from ({max(before)}), say the records"
