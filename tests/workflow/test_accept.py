@@ -42,7 +42,8 @@ def test_a_training_loop_that_gives_other_bits_is_refused_and_says_how_other(clo
     before = clone.planned()
     done = accept(clone)
     assert done.returncode == 1
-    assert re.search(r"mlp-8/one-hot/block-\d.npz: seeds .*\n  \w+: .*\d+ of [\d,]+ predictions differ", done.stdout)
+    assert re.search(r"^runs/digits-noisy/mlp-8/one-hot/block-\d.npz: seeds \d to \d,", done.stdout, re.M)
+    assert re.search(r"^  train_correct: [\d,]+ of [\d,]+ predictions differ", done.stdout, re.M)
     assert "Not accepted" in done.stdout
     assert not (clone.root / "accepted.json").exists()
     assert clone.planned() == before
