@@ -22,6 +22,7 @@ DATA = "data/digits-noisy.npz"
 COUNTS = "counts/digits-noisy/mlp-8/one-hot.npz"
 SCORES = "scores/digits-noisy/mlp-8/one-hot"
 FIGURE = "figures/digits-noisy/mean_memorisation.pdf"
+HAZARDS = "figures/digits-noisy/hazards.pdf"  # made from the dataset alone
 
 
 @pytest.fixture
@@ -71,9 +72,9 @@ def swap(first, second):
     second.write_bytes(content)
 
 
-def assert_found(results, name, *words, sample=3):
-    """A problem names this file, and says these words."""
-    found = problems(results, sample=sample)
+def assert_found(results, name, *words, target=COUNTS, sample=3):
+    """Verifying a target finds a problem that names this file and says these words."""
+    found = problems(results, target, sample=sample)
     assert any(problem.startswith(f"{name}: ") and all(word in problem for word in words) for problem in found), found
 
 
@@ -81,12 +82,22 @@ def test_an_untouched_study_has_no_problem(results):
     assert problems(results, sample=None) == []
 
 
-@pytest.mark.parametrize(
-    "name", [BLOCK, f"{SCORES}.parquet", f"{SCORES}.summary.csv", FIGURE, DATA, "report/report.html"]
-)
-def test_a_flipped_byte_is_found(results, name):
-    flip(results / name)
-    assert_found(results, name, "is not what its record describes")
+def test_a_flipped_byte_is_found_whatever_the_file_is(results):
+    names = [
+        BLOCK,
+        f"{SCORES}.parquet",
+        f"{SCORES}.summary.csv",
+        COUNTS,
+        FIGURE,
+        DATA,
+        "audit.json",
+        "report/report.html",
+    ]
+    for name in names:
+        flip(results / name)
+    found = problems(results)
+    for name in names:
+        assert any(problem.startswith(f"{name}: is not what its record describes") for problem in found), name
 
 
 def test_a_flipped_byte_of_a_record_is_found(results):
@@ -98,11 +109,11 @@ def test_a_flipped_byte_of_a_record_is_found(results):
 
 
 def test_an_output_that_was_edited_with_its_time_set_back_is_found(results):
-    path = results / f"{SCORES}.summary.csv"
+    path = results / COUNTS
     times = path.stat().st_atime_ns, path.stat().st_mtime_ns
-    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    flip(path)
     os.utime(path, ns=times)
-    assert_found(results, f"{SCORES}.summary.csv", "edited, truncated or swapped")
+    assert_found(results, COUNTS, "edited, truncated or swapped")
 
 
 def test_swapped_blocks_are_found(results):
@@ -152,7 +163,7 @@ def copy_in(results, source, change=lambda record: None):
 )
 def test_a_block_of_elsewhere_is_found(results, change, words):
     copy_in(results, FOREIGN if "architecture" in words else BLOCK, change)
-    found = problems(results)
+    found = problems(results, COUNTS)
     assert any(BLOCK in problem and words in problem for problem in found), found
 
 
@@ -191,16 +202,29 @@ def test_counts_that_were_changed_with_their_records_are_found(results):
     change_arrays(results / COUNTS, lambda arrays: arrays.update(correct_out=np.roll(arrays["correct_out"], 1, axis=1)))
     forge(results / COUNTS)
     assert_found(results, COUNTS, "its correct_out are not those that", BLOCK)
-    assert_found(results, f"{SCORES}.parquet", f"was made from another {COUNTS}")
-    assert_found(results, f"{SCORES}.parquet", "holds other numbers than")
+    found = problems(results, f"{SCORES}.parquet")
+    assert any(f"{SCORES}.parquet: was made from another {COUNTS}" in problem for problem in found)
+    assert any(f"{SCORES}.parquet: holds other numbers than" in problem for problem in found)
 
 
 def test_an_edited_score_table_with_a_record_that_fits_is_found(results):
     path = results / f"{SCORES}.summary.csv"
     path.write_text(path.read_text().replace("0.", "0.9", 1))
     forge(path)
-    assert_found(results, f"{SCORES}.summary.csv", "holds other numbers than")
-    assert_found(results, FIGURE, f"was made from another {SCORES}.summary.csv")
+    found = problems(results, FIGURE)
+    assert any(f"{SCORES}.summary.csv: holds other numbers than" in problem for problem in found)
+    assert any(f"{FIGURE}: was made from another {SCORES}.summary.csv" in problem for problem in found)
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".csv"])
+def test_a_figure_that_was_changed_with_its_record_is_found_by_the_audit_and_the_report(results, suffix):
+    path = (results / HAZARDS).with_suffix(suffix)
+    flip(path)
+    forge(path)
+    assert problems(results, HAZARDS) == []  # nothing of what it was made from knows better
+    found = problems(results, "report", "audit.json")
+    name = HAZARDS.replace(".pdf", suffix)
+    assert any(problem.startswith(f"audit.json: was made from another {name}") for problem in found), found
 
 
 def test_a_label_that_was_changed_in_the_dataset_is_found(results):
@@ -230,6 +254,7 @@ def test_a_missing_block_is_found(results):
     for suffix in ("", ".prov.json"):
         (results / f"{OTHER}{suffix}").unlink()
     assert_found(results, COUNTS, f"of which {OTHER} is missing")
+    assert_found(results, OTHER, "is not there, and has no readable record")
 
 
 @pytest.mark.parametrize(
@@ -241,8 +266,8 @@ def test_a_missing_block_is_found(results):
     ],
 )
 def test_a_date_that_cannot_be_is_found(results, key, time, words):
-    edit_record(results / FIGURE, lambda record: record["circumstance"].update({key: time}))
-    assert_found(results, FIGURE, words)
+    edit_record(results / HAZARDS, lambda record: record["circumstance"].update({key: time}))
+    assert_found(results, HAZARDS, words, target=HAZARDS)
 
 
 def test_a_file_that_was_replaced_by_a_link_is_found_wherever_it_points(results, tmp_path):
@@ -256,18 +281,20 @@ def test_a_file_that_was_replaced_by_a_link_is_found_wherever_it_points(results,
 
 def test_what_a_target_was_not_made_from_is_not_looked_at(results):
     flip(results / FOREIGN)
-    assert problems(results, f"{SCORES}.parquet") == []
-    assert problems(results, FIGURE) != []
+    assert problems(results, COUNTS) == []
+    assert problems(results, FOREIGN) != []
 
 
 def test_the_command_ends_with_status_1_where_something_is_wrong(clone):
-    done = clone.run("memflow", "audit", "verify", "--configfile", "studies/tiny.yaml")
+    target = f"results/tiny/{HAZARDS}"
+    done = clone.run("memflow", "audit", "verify", target)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no problems" in done.stdout
-    flip(clone.root / "results/tiny" / FIGURE)
-    done = clone.run("memflow", "audit", "verify", f"results/tiny/{FIGURE}")
+    assert done.stdout.endswith("no problems: all files are what their records say\n")
+    flip(clone.root / target)
+    done = clone.run("memflow", "audit", "verify", target)
     assert done.returncode == 1
-    assert f"{FIGURE}: is not what its record describes" in done.stdout
+    assert done.stdout.startswith(f"{HAZARDS}: is not what its record describes")
+    assert done.stdout.endswith("1 problem\n")
 
 
 def test_reading_needs_neither_torch_nor_snakemake(finished):
