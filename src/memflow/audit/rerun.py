@@ -94,7 +94,7 @@ def run(records: Records, name: str, seed: int | None = None) -> Rerun:
     unit = _unit(definition, seeds, seed)
     (dataset, n), removed = _dataset(records, name, definition["fingerprint"]), _selection(records, name)
     with tempfile.TemporaryDirectory(prefix="memflow-rerun-") as folder:
-        again = Path(folder, "/".join(run_of(name)), "block-0.npz")
+        again = Path(folder, *run_of(name), path.name)
         taught, found = [], {}
         if "teacher" in definition:
             recorded, teacher = _train_teachers(records, name, unit, dataset, Path(folder))
