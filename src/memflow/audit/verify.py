@@ -9,9 +9,8 @@ What cannot be found, since only the forged records themselves tell of it:
 
 - Bits, losses or log-odds that were changed in a block, if every record, count, score and figure after it was made
   again to fit; `memflow audit rerun` finds these. In a block outside of the sample, fitting records are enough.
-- A table, figure or report that was changed with its record, if the records of all that came after it (for figures and
-  tables these are the audit and the report) were changed, too, or if a target is verified without these.
-  `memflow audit accept` makes such files again.
+- A table, figure or report that was changed with its record, if the records of all that came after it were changed,
+  too: of the audit, which saw every table and figure, and of the report, which nothing came after.
 - Circumstances that one record alone names: commit, host, versions, and the code of what nothing else was made from.
 """
 
@@ -21,12 +20,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from memflow import provenance
 from memflow.audit import consistency, derive
 from memflow.audit.records import Records
 from memflow.errors import InputError
 from memflow.text import duration, size
+
+AUDIT = "audit.json"
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +142,24 @@ def _file(name: str, records: Records) -> Iterator[str]:
     elif actual != records.recorded(name):
         hashes = f"sha256 {actual[:12]}, recorded {str(records.recorded(name))[:12]}"
         yield f"is not what its record describes ({hashes}): edited, truncated or swapped; delete it and run snakemake"
+    else:
+        yield from _later_seen(record, actual, records.inputs(AUDIT).get(name), records.of(AUDIT))
     if any(records.of(other) not in (None, record) for other in records.siblings(name)):
         yield "has another record than the other files of its job; delete them and run snakemake"
     yield from _inputs(name, records)
     yield from consistency.problems(name, records)
+
+
+def _later_seen(record: dict[str, Any], actual: str, seen: str | None, audit: dict[str, Any] | None) -> Iterator[str]:
+    """Whether the audit of the study, if it is younger than a file's record, saw another file."""
+    if audit is None or seen in (None, actual):
+        return
+    of_file, of_audit = (str(of["circumstance"].get("finished")) for of in (record, audit))
+    if of_file <= of_audit:
+        yield (
+            f"is not the file that the audit of the study saw later (sha256 {actual[:12]}, then {str(seen)[:12]}): it "
+            "was changed, and its record with it; delete it and run snakemake"
+        )
 
 
 def _inputs(name: str, records: Records) -> Iterator[str]:
