@@ -368,7 +368,7 @@ def test_a_users_own_file_that_changed_is_found_and_one_that_is_gone_is_told(tmp
     records = Records(tmp_path / "small", tmp_path)
     with caplog.at_level(logging.WARNING, logger="memflow"):
         assert verify.run(records, ["a.npz"]).problems == []
-    assert "made from ./images.npy, which is not there to compare" in caplog.text
+    assert "made from ./images.npy, outside of the results and not there to compare" in caplog.text
     (tmp_path / "labels.npy").write_bytes(b"others")
     (problem,) = verify.run(Records(tmp_path / "small", tmp_path), ["a.npz"]).problems
     assert "a.npz: was made from another ./labels.npy" in problem

@@ -164,12 +164,13 @@ def _later_seen(record: dict[str, Any], actual: str, seen: str | None, audit: di
 
 def _inputs(name: str, records: Records) -> Iterator[str]:
     """Inputs that are not what a file was made from."""
+    elsewhere = []  # such as images that were deleted once they were prepared
     for other, recorded in records.inputs(name).items():
         actual = records.actual(other)
         if actual is None and other.endswith(".weights.npz"):
             actual = records.recorded(other)
-        if actual is None and other.startswith(("./", "/")):  # such as images that were deleted once they were prepared
-            log.warning("%s: made from %s, which is not there to compare", name, other)
+        if actual is None and other.startswith(("./", "/")):
+            elsewhere.append(other)
         elif actual is None:
             yield f"was made from {other}, which is missing; run snakemake"
         elif actual != recorded:
@@ -177,3 +178,6 @@ def _inputs(name: str, records: Records) -> Iterator[str]:
                 f"was made from another {other} (sha256 {recorded[:12]}) than lies there now ({actual[:12]}); one of "
                 "the two was changed since: delete the wrong one and run snakemake"
             )
+    if elsewhere:
+        more = f" and {len(elsewhere) - 1} more" if len(elsewhere) > 1 else ""
+        log.warning("%s: made from %s%s, outside of the results and not there to compare", name, elsewhere[0], more)
