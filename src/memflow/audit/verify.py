@@ -11,7 +11,7 @@ What cannot be found, since only the forged records themselves tell of it:
   again to fit; `memflow audit rerun` finds these. In a block outside of the sample, fitting records are enough.
 - A table, figure or report that was changed with its record, if the records of all that came after it were changed,
   too: of the audit, which saw every table and figure, and of the report, which nothing came after.
-- What one record alone names: commit, host, versions, and the definition of a figure, of claims, audit and report, which
+- What one record alone names: commit, host, versions, and the definitions of figures, claims, audit and report, which
   `memflow audit status` holds against config and code.
 """
 
