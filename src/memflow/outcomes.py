@@ -1,0 +1,97 @@
+"""What every run of one dataset, architecture and method got right: its blocks, checked and joined."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memflow import subsets
+from memflow.counts import check_block, planned_seeds
+from memflow.data.prepared import Dataset
+from memflow.training.outcomes import PACKED, block_masks, unpack
+
+BY_RUN = (*PACKED, "log_odds", "test_log_odds")
+SUMMED = "probabilities"
+LEVELS = 2**16 - 1  # of a stored probability
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Outcomes of K runs after their last epoch; n training and m test examples, C classes.
+
+    Attributes
+    ----------
+    masks : bool[K, n]
+        True where the example is in the run's subset.
+    group_size : int
+        Runs that were drawn together, neighbours in order.
+    train_correct : bool[K, n], optional
+    test_correct : bool[K, m], optional
+    log_odds : float16[K, n], optional
+        ``z_y − logsumexp_{j≠y} z_j`` of the label; there are none of learners without logits.
+    test_log_odds : float16[K, m], optional
+        The same on the test split, where the study asks for ``probabilities``.
+    probabilities : float64[n, C], optional
+        Mean over the runs that did not have the example, where the study asks for ``probabilities``; NaN where all had.
+    """
+
+    masks: np.ndarray
+    group_size: int
+    train_correct: np.ndarray | None = None
+    test_correct: np.ndarray | None = None
+    log_odds: np.ndarray | None = None
+    test_log_odds: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+
+    @property
+    def group(self) -> np.ndarray:
+        """Number of each run's group, int64[K]."""
+        return np.arange(len(self.masks)) // self.group_size
+
+
+def read(
+    spec: dict[str, Any],
+    dataset: Dataset,
+    blocks: Sequence[Path],
+    digests: dict[Path, str],
+    names: Sequence[str] = (*BY_RUN, SUMMED),
+) -> Outcomes:
+    """Read all blocks that some counts were, or would be, merged from.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.counts_spec`, or the definition of the counts.
+    dataset : Dataset
+    blocks : sequence of Path
+        In the order of their seeds.
+    digests : dict
+        Takes the SHA-256 of each block as it is read.
+    names : sequence of str
+        Attributes of :class:`Outcomes` to read; those that the blocks do not hold stay None.
+
+    Raises
+    ------
+    ProvenanceError
+        If a block is missing, damaged, or does not belong to the definition; the message names it.
+    """
+    runs, length = spec["runs"], {"train_correct": len(dataset.train), "test_correct": len(dataset.test)}
+    all_masks, parts = [], {name: list[np.ndarray]() for name in names}
+    for path, seeds in zip(blocks, planned_seeds(blocks, spec["seeds"], spec["block_size"]), strict=True):
+        masks = block_masks(runs, dataset, seeds)
+        record = check_block(path, runs, dataset.fingerprint, seeds, masks)
+        digests[path] = record["outputs"][path.name]
+        all_masks.append(masks)
+        with np.load(path) as block:
+            for name in parts.keys() & {*block.files}:
+                values = block[name][:, -1] if name in PACKED else block[name]
+                parts[name].append(unpack(values, length[name]) if name in PACKED else values)
+    masks = np.concatenate(all_masks)
+    arrays = {name: np.concatenate(part) for name, part in parts.items() if part and name != SUMMED}
+    if parts.get(SUMMED):
+        with np.errstate(invalid="ignore"):
+            arrays[SUMMED] = np.sum(parts[SUMMED], axis=0) / LEVELS / (~masks).sum(axis=0)[:, None]
+    return Outcomes(masks, subsets.group_size(runs["design"], Fraction(runs["ratio"])), **arrays)
