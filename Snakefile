@@ -20,8 +20,11 @@ include: "workflow/rules/removal.smk"
 include: "workflow/rules/epochs.smk"
 include: "workflow/rules/transitions.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/influence.smk"
+include: "workflow/rules/privacy.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/browser.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/report.smk"
 
@@ -51,5 +54,8 @@ rule all:
         epochs=all_epochs(),
         transitions=all_transitions(),
         sensitivity=all_sensitivity(),
+        influence=all_influence(),
+        privacy=all_privacy(),
         claims=all_claims(),
+        browser=f"{RESULTS}/browser/index.html",
         report=f"{RESULTS}/report/report.html",

@@ -21,7 +21,7 @@ A study is one config file. Snakemake runs it:
 
 Verbs for you: config, plan, status, summary, claims, show, audit, clean. Verbs that the rules call, each making one
 output from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity,
-select, removal, judge, report. `memflow VERB --help` explains each.
+influence, privacy, select, removal, judge, browse, report. `memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -193,6 +193,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
 
+    verb = _rule_verb(verbs, "influence", _influence, "tell which training examples help with which test examples")
+    _of_runs(verb)
+    verb.add_argument("--threads", type=int, default=1, help="blocks in work at a time; they change no number")
+
+    verb = _rule_verb(verbs, "privacy", _privacy, "tell how well membership in the training set can be inferred")
+    _of_runs(verb)
+
     verb = _rule_verb(verbs, "judge", _judge, "judge the claims of the literature on a finished study")
     verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
     verb.add_argument("--output", type=Path, required=True, help="card to write (.csv); its parts go beside it")
@@ -214,6 +221,11 @@ def _parser() -> argparse.ArgumentParser:
         )
     verb.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
 
+    verb = _rule_verb(verbs, "browse", _browse, "write the browser of all examples, a page that opens from disk")
+    verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    verb.add_argument("--page", type=Path, required=True, help="folder with the sources of the page")
+    verb.add_argument("--output", type=Path, required=True, help="page to write (.html); what it loads goes beside it")
+
     verb = _rule_verb(verbs, "report", _report, "write the report of a finished study, one HTML file")
     verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
     verb.add_argument("--template", type=Path, required=True, help="Jinja2 template of the page")
@@ -227,6 +239,14 @@ def _rule_verb(verbs, name: str, run, explanation: str) -> argparse.ArgumentPars
     verb.add_argument("--spec", type=json.loads, required=True, help="what determines the output, as JSON")
     verb.add_argument("--log", type=Path, help="also write progress and errors to this file")
     return verb
+
+
+def _of_runs(verb: argparse.ArgumentParser) -> None:
+    """Options of a stage that reads blocks beside the counts that were merged from them."""
+    verb.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
+    verb.add_argument("--counts", type=Path, required=True, help="counts file")
+    verb.add_argument("--blocks", type=Path, nargs="+", required=True, help="its blocks, in the order of their seeds")
+    verb.add_argument("--output", type=Path, required=True, help="table to write (.parquet); others go beside it")
 
 
 def _config(arguments: argparse.Namespace) -> None:
@@ -366,6 +386,28 @@ def _sensitivity(arguments: argparse.Namespace) -> None:
 
     config.check_code(arguments.spec)
     sensitivity.run(arguments.spec, arguments.counts, arguments.output)
+
+
+def _influence(arguments: argparse.Namespace) -> None:
+    from memflow import influence
+
+    config.check_code(arguments.spec)
+    inputs = arguments.dataset, arguments.counts, arguments.blocks
+    influence.run(arguments.spec, *inputs, arguments.output, arguments.threads)
+
+
+def _privacy(arguments: argparse.Namespace) -> None:
+    from memflow import privacy
+
+    config.check_code(arguments.spec)
+    privacy.run(arguments.spec, arguments.dataset, arguments.counts, arguments.blocks, arguments.output)
+
+
+def _browse(arguments: argparse.Namespace) -> None:
+    from memflow.browser import stage
+
+    config.check_code(arguments.spec)
+    stage.run(arguments.spec, arguments.results, arguments.page, arguments.output)
 
 
 def _judge(arguments: argparse.Namespace) -> None:

@@ -33,8 +33,11 @@ STAGES = {
     "epochs": ["memflow.epochs"],
     "transitions": ["memflow.transitions"],
     "sensitivity": ["memflow.sensitivity"],
+    "influence": ["memflow.influence"],
+    "privacy": ["memflow.privacy"],
     "claims": ["memflow.claims.card"],
     "figures": [],
+    "browser": ["memflow.browser.stage"],
     "audit": ["memflow.audit.stage"],
     "report": ["memflow.report"],
 }
@@ -156,6 +159,8 @@ class Study:
         else:
             spec["recipe"] = self._recipe(recipe_name, self.datasets[dataset]["augment"])
             spec["network"] = registry.NETWORKS.get(model, model)
+        if self.config["probabilities"] and of_method.is_scored and recipe_name is not None:
+            spec["probabilities"] = True
         if of_method.kind == FULL_DATA:
             block_size, epochs = of_method.block_size, spec["recipe"]["epochs"]
             spec["recipe"] |= {"evaluate_every": epochs, "fuse": math.gcd(spec["recipe"]["fuse"], block_size)}
@@ -310,6 +315,65 @@ class Study:
 
     def _settings(self, *keys: str) -> Spec:
         return {key: self.config[key] for key in keys}
+
+    def influence_on(self, dataset: str) -> list[tuple[str, str]]:
+        """Architectures and methods whose influence on test examples is measured on a dataset."""
+        return self._asked_for("influence", dataset)
+
+    def privacy_on(self, dataset: str) -> list[tuple[str, str]]:
+        """Architectures and methods whose runs are attacked on a dataset: networks, which have log-odds."""
+        return [run for run in self._asked_for("privacy", dataset) if run[0] not in self.references]
+
+    def _asked_for(self, stage: str, dataset: str) -> list[tuple[str, str]]:
+        """Architectures and methods with scores that a stage of the config asks for; other ratios are left out."""
+        if stage not in self.config:
+            return []
+        chosen = self.config[stage].get("architectures", list(self.architectures))
+        runs = [run for run in self.scored if run[0] == dataset and run[1] in chosen]
+        return [run[1:] for run in runs if self.methods[run[2]].kind != "ratio"]
+
+    def influence_spec(self, dataset: str, architecture: str, method: str) -> Spec:
+        """What determines the influence of training on test examples, besides runs and counts."""
+        entry, parts = self.config["influence"], self._of_runs(dataset, architecture, method)
+        settings = {"threshold": entry["threshold"], "top": entry["top"], **self._settings("fdr")}
+        return _with_code({"stage": "influence", **parts, **settings})
+
+    def privacy_spec(self, dataset: str, architecture: str, method: str) -> Spec:
+        """What determines how well membership is inferred, besides runs and counts."""
+        parts = self._of_runs(dataset, architecture, method)
+        return _with_code({"stage": "privacy", **parts, **self._settings("confidence")})
+
+    def _of_runs(self, dataset: str, architecture: str, method: str) -> Spec:
+        """What a stage that reads blocks beside their counts must know of them."""
+        marks: Spec = {"pretraining_overlap": self.pretraining_overlap(dataset, architecture, method)}
+        if self.methods[method].kind == "distilled":
+            marks["teacher_data"] = self.config["distillation"][method]["teacher_data"]
+        return {"study": self.name, "counts": self.counts_spec(dataset, architecture, method), **marks}
+
+    def privacy_figure_spec(self, dataset: str) -> Spec:
+        """What determines the figure of vulnerability, besides its tables."""
+        attacked = [{"architecture": name, "method": method} for name, method in self.privacy_on(dataset)]
+        names = list(dict.fromkeys(entry["architecture"] for entry in attacked))
+        return {
+            **self._figure_spec("memorisation_vs_vulnerability", dataset, []),
+            "attacked": attacked,
+            "proxied": names,
+        }
+
+    def browser_spec(self) -> Spec:
+        """What determines the browser, besides the tables that it shows."""
+        parts = {
+            name: {
+                "scored": [run[1:] for run in self.scored if run[0] == name],
+                "families": self.families_on(name),
+                "distilled": self.distilled_along(name),
+                "tracked": self.tracked(name),
+                "influence": self.influence_on(name),
+            }
+            for name in self.datasets
+        }
+        settings = self._settings("confidence", "memorised_at", "tau")
+        return _with_code({"stage": "browser", "study": self.name, "datasets": parts, **settings})
 
     def claims_spec(self) -> Spec:
         """What determines the verdicts on the claims of the literature, besides tables and counts."""

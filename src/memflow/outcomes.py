@@ -11,11 +11,9 @@ import numpy as np
 from memflow import subsets
 from memflow.counts import check_block, planned_seeds
 from memflow.data.prepared import Dataset
-from memflow.training.outcomes import PACKED, block_masks, unpack
+from memflow.training.outcomes import LEVELS, PACKED, SUMMED, block_masks, unpack
 
-BY_RUN = (*PACKED, "log_odds", "test_log_odds")
-SUMMED = "probabilities"
-LEVELS = 2**16 - 1  # of a stored probability
+NAMES = (*PACKED, "log_odds", "test_log_odds", *SUMMED)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def read(
     dataset: Dataset,
     blocks: Sequence[Path],
     digests: dict[Path, str],
-    names: Sequence[str] = (*BY_RUN, SUMMED),
+    names: Sequence[str] = NAMES,
 ) -> Outcomes:
     """Read all blocks that some counts were, or would be, merged from.
 
@@ -90,8 +88,8 @@ def read(
                 values = block[name][:, -1] if name in PACKED else block[name]
                 parts[name].append(unpack(values, length[name]) if name in PACKED else values)
     masks = np.concatenate(all_masks)
-    arrays = {name: np.concatenate(part) for name, part in parts.items() if part and name != SUMMED}
-    if parts.get(SUMMED):
+    arrays = {name: np.concatenate(part) for name, part in parts.items() if part and name not in SUMMED}
+    for name in (name for name in SUMMED if parts.get(name)):
         with np.errstate(invalid="ignore"):
-            arrays[SUMMED] = np.sum(parts[SUMMED], axis=0) / LEVELS / (~masks).sum(axis=0)[:, None]
+            arrays[name] = np.sum(parts[name], axis=0, dtype=np.uint64) / LEVELS / (~masks).sum(axis=0)[:, None]
     return Outcomes(masks, subsets.group_size(runs["design"], Fraction(runs["ratio"])), **arrays)

@@ -15,7 +15,8 @@ ALONG_FAMILIES = ["trajectories", "trajectory_examples", "transitions", "transie
 OF_NOISE = ["artificial_vs_natural"]
 OF_DISTILLATION = ["distillation_joint", "distillation_by_trajectory", "teacher_transfer"]
 OF_PROXIES = ["proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement"]
-ALL_FIGURES = FIGURES + OVER_TIME + ALONG_FAMILIES + OF_NOISE + OF_DISTILLATION + OF_PROXIES
+OF_PRIVACY = ["memorisation_vs_vulnerability"]
+ALL_FIGURES = FIGURES + OVER_TIME + ALONG_FAMILIES + OF_NOISE + OF_DISTILLATION + OF_PROXIES + OF_PRIVACY
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def jobs(study: Study) -> Iterator[Job]:
     for dataset in study.datasets:
         for figure in figures_on(study, dataset):
             yield Job("figures", f"figures/{dataset}/{figure}.pdf", figure_spec(study, figure, dataset))
+    yield Job("browser", "browser/index.html", study.browser_spec())
     yield Job("audit", "audit.json", study.audit_spec())
     yield Job("report", "report/report.html", report_spec(study))
 
@@ -62,7 +64,8 @@ def figures_on(study: Study, dataset: str) -> list[str]:
     figures = FIGURES + OVER_TIME + (ALONG_FAMILIES if study.families_on(dataset) else [])
     figures += OF_NOISE if study.has_artificial(dataset) else []
     figures += OF_DISTILLATION if study.distilled_along(dataset) else []
-    return figures + (OF_PROXIES if study.tracked(dataset) else [])
+    figures += OF_PROXIES if study.tracked(dataset) else []
+    return figures + (OF_PRIVACY if study.privacy_on(dataset) else [])
 
 
 def figure_spec(study: Study, figure: str, dataset: str) -> Spec:
@@ -75,6 +78,7 @@ def figure_spec(study: Study, figure: str, dataset: str) -> Spec:
         "mean_memorisation": study.mean_memorisation_spec,
         "memorised_vs_epoch": study.schedule_figure_spec,
         "hazards": study.hazards_spec,
+        "memorisation_vs_vulnerability": study.privacy_figure_spec,
     }
     return special[figure](dataset) if figure in special else study.figure_spec(figure, dataset)
 
@@ -104,6 +108,11 @@ def _tables(study: Study, dataset: str) -> Iterator[Job]:
         yield Job("distillation", path, study.distillation_spec(dataset, family, method))
     for name in study.tracked(dataset):
         yield Job("proxies", f"proxies/{dataset}/{name}.parquet", study.proxies_spec(dataset, name))
+    for name, method in study.influence_on(dataset):
+        path = f"influence/{dataset}/{name}/{method}.parquet"
+        yield Job("influence", path, study.influence_spec(dataset, name, method))
+    for name, method in study.privacy_on(dataset):
+        yield Job("privacy", f"privacy/{dataset}/{name}/{method}.parquet", study.privacy_spec(dataset, name, method))
     for name in study.removal_on(dataset):
         yield Job("selection", f"removal/{dataset}/{name}.removed.npz", study.selection_spec(dataset, name))
         for run in study.runs:

@@ -2,9 +2,12 @@
 
 import logging
 import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
 
-INTERVAL = 10.0  # seconds between two lines about the same unit
+INTERVAL = 10.0  # seconds between two lines about the same thing
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -55,3 +58,15 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def steadily(items: Iterable[T], what: str, total: int = 0) -> Iterator[T]:
+    """The items, and from time to time a line in the log that says how many of them are done."""
+    if isinstance(items, Sized):
+        total = len(items)
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last >= INTERVAL:
+            last = time.monotonic()
+            log.info("%s of %s %s", f"{done:,}", f"{total:,}", what)
+        yield item

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from memflow import provenance
@@ -25,6 +26,7 @@ RAMP = np.array(list(" .:-=+*#%@"))  # dark to light
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 SAVED_PIXELS = 512  # at most, along a saved picture's longer side, unless the image has more
 LISTED_COPIES = 8
+LISTED_NEIGHBOURS = 5
 NO_SIZES = {
     "index",
     "label",
@@ -60,6 +62,9 @@ class Example:
         ``confidence`` and ``teacher_data``.
     trajectories : list of dict
         Rows of the trajectory tables, with ``name`` (family) and ``method``.
+    neighbours : list of dict
+        Rows of the influence tables: the test examples that this one helps most, with ``name`` (architecture),
+        ``method`` and ``tests`` (how many they are the most influenced of).
     missing : list of str
         What is not there, or not to be trusted, in sentences.
     """
@@ -70,6 +75,7 @@ class Example:
     position: int
     scores: list[Row]
     trajectories: list[Row]
+    neighbours: list[Row]
     missing: list[str]
 
     @property
@@ -105,6 +111,7 @@ def find(folder: Path, name: str, index: int) -> Example:
     position = _position(dataset, name, index)
     scores, no_scores = _collect(folder / "scores" / name, partial(_score, dataset, position))
     trajectories, no_trajectories = _collect(folder / "trajectories" / name, partial(_row, dataset, position))
+    neighbours, no_neighbours = _collect_neighbours(folder / "influence" / name, dataset, position)
     missing = [f"Scores of {architecture}: not yet made." for architecture in _unscored(folder, name)]
     if not scores + no_scores + missing:
         missing.append("Scores: no model has been trained on subsets of this dataset yet.")
@@ -112,7 +119,8 @@ def find(folder: Path, name: str, index: int) -> Example:
         missing.append("Trajectories: not yet made, or the study has no families.")
     order = [name for row in trajectories for name in row if name not in NO_SIZES]
     scores.sort(key=lambda row: (order.index(row["name"]) if row["name"] in order else len(order), _by_size(row)))
-    return Example(folder, name, dataset, position, scores, trajectories, missing + no_scores + no_trajectories)
+    missing += no_scores + no_trajectories + no_neighbours
+    return Example(folder, name, dataset, position, scores, trajectories, neighbours, missing)
 
 
 def describe(example: Example, colour: bool) -> str:
@@ -129,6 +137,7 @@ def describe(example: Example, colour: bool) -> str:
         (title, ["", *picture(example.image, colour), "", *_facts(example)]),
         *(_scores(method, rows) for method, rows in _by_method(example.scores)),
         *(_trajectories(method, rows) for method, rows in _by_method(example.trajectories)),
+        *(_neighbours(example, method, rows) for method, rows in _by_method(example.neighbours)),
     ]
     if example.missing:
         sections.append(_missing(example))
@@ -217,12 +226,16 @@ def _collect(folder: Path, read: Callable[[Path], Row]) -> tuple[list[Row], list
 
 def _row(dataset: Dataset, position: int, path: Path) -> Row:
     """The example's row of a table that is what its sidecar says and belongs to the dataset."""
-    record = provenance.read(path)
-    if set(_fingerprints(record["definition"])) != {dataset.fingerprint}:
-        raise ProvenanceError(f"{path} was made from another version of the dataset; run snakemake again")
+    _check(path, dataset)
     table = pq.ParquetFile(path).read()  # read_table imports pandas, which takes longer than all the rest
     row = table["index"].to_pylist().index(dataset.train.index[position])
     return dict(table.slice(row, 1).to_pylist()[0])
+
+
+def _check(path: Path, dataset: Dataset) -> None:
+    record = provenance.read(path)
+    if set(_fingerprints(record["definition"])) != {dataset.fingerprint}:
+        raise ProvenanceError(f"{path} was made from another version of the dataset; run snakemake again")
 
 
 def _score(dataset: Dataset, position: int, path: Path) -> Row:
@@ -233,6 +246,26 @@ def _score(dataset: Dataset, position: int, path: Path) -> Row:
     of_runs = {key: int(first[key]) for key in ("parameters", "runs")}
     marks = {"confidence": record["definition"]["confidence"], "teacher_data": first.get("teacher_data")}
     return {**_row(dataset, position, path), **of_runs, **marks}
+
+
+def _collect_neighbours(folder: Path, dataset: Dataset, position: int) -> tuple[list[Row], list[str]]:
+    """The test examples that a training example helps most, from every architecture and method; and refused tables."""
+    rows: list[Row] = []
+    refused = []
+    for path in sorted(folder.glob("*/*.by_train.parquet")):
+        summary = path.with_name(path.name.replace(".by_train.parquet", ".summary.csv"))
+        of_table = {"name": path.parent.name, "method": summary.name.removesuffix(".summary.csv")}
+        try:
+            _check(path, dataset)
+            provenance.read(summary)
+            with open(summary, encoding="utf-8", newline="") as file:
+                of_table["tests"] = next(csv.DictReader(file))["tests_informative"]
+            is_ours = (pc.field("train_index") == int(dataset.train.index[position])) & (pc.field("scope") == "all")
+            found = pq.ParquetFile(path).read().filter(is_ours).slice(0, LISTED_NEIGHBOURS).to_pylist()
+            rows += [{**row, **of_table} for row in found]
+        except ProvenanceError as error:
+            refused.append(f"Not shown: {error}.")
+    return rows, refused
 
 
 def _fingerprints(definition: Any) -> Iterator[str]:
@@ -356,6 +389,28 @@ def _trajectories(method: str, rows: list[Row]) -> Section:
     untested = any(row["type"] and row["q_value"] is None for row in rows)
     note = ["No q-value: the accuracies leave no room for a change beyond tau, so there is nothing to test."] * untested
     return f"From the smallest to the largest of each family ({method})", [*aligned(table, text_columns=3), *note]
+
+
+def _neighbours(example: Example, method: str, rows: list[Row]) -> Section:
+    names = example.dataset.class_names
+    table = [["", "test example", "class", "influence", "p-value"]]
+    table += [
+        [
+            row["name"],
+            str(row["test_index"]),
+            names[row["test_label"]],
+            f"{row['influence']:+z.2f}",
+            _p(row["p_value"]),
+        ]
+        for row in rows
+    ]
+    tests = {row["name"]: int(row["tests"]) for row in rows}
+    chance = ", ".join(f"{_p(1 / of)} of {of:,} ({name})" for name, of in tests.items())
+    note = f"p-value of no influence, of this test example alone; by chance the smallest is about {chance}."
+    return f"Test examples that runs get right more often with this one in training ({method})", [
+        *aligned(table, text_columns=3),
+        *_wrapped(note),
+    ]
 
 
 def _missing(example: Example) -> Section:

@@ -16,7 +16,7 @@ from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.methods import ONE_HOT
-from memflow.outcomes import BY_RUN, SUMMED, Outcomes
+from memflow.outcomes import NAMES, Outcomes
 from memflow.provenance import ProvenanceError
 from memflow.results import Results
 from memflow.validation import closest
@@ -158,7 +158,7 @@ class OpenStudy:
         ProvenanceError
             Also if the blocks are not those that the counts were merged from.
         """
-        return self._outcomes(dataset, architecture, method, (*BY_RUN, SUMMED))
+        return self._outcomes(dataset, architecture, method, NAMES)
 
     def probabilities(self, dataset: str, architecture: str, method: str = ONE_HOT) -> np.ndarray:
         """Mean probability of each class, over the runs that did not have the example, float64[n, C].
@@ -168,7 +168,7 @@ class OpenStudy:
         InputError
             Also if the study did not ask for ``probabilities``.
         """
-        found = self._outcomes(dataset, architecture, method, (SUMMED,)).probabilities
+        found = self._outcomes(dataset, architecture, method, ("probabilities",)).probabilities
         if found is None:
             raise InputError(
                 f"the runs of {architecture}, {method}, on {dataset} did not keep class probabilities; set "

@@ -216,6 +216,22 @@ def _inconsistencies(config: dict[str, Any]) -> Iterator[str]:
         if not any(dataset in entry.get("datasets", [dataset]) for entry in config["architectures"].values()):
             yield f"datasets.{dataset}: no architecture is trained on it; see their key `datasets`"
     yield from _family_problems(config)
+    for stage in ("influence", "privacy"):
+        yield from _chosen_problems(stage, config)
+
+
+def _chosen_problems(stage: str, config: dict[str, Any]) -> Iterator[str]:
+    """Of the architectures that a stage is asked for."""
+    known = [
+        name
+        for name, entry in config["architectures"].items()
+        if stage == "influence" or entry["model"] not in registry.LEARNERS
+    ]
+    for name in config.get(stage, {}).get("architectures", []):
+        if name not in known:
+            yield f"{stage}.architectures names {name!r}{closest(name, known)}"
+    if stage in config and not known:
+        yield f"{stage}: the study has no network, and without logits membership cannot be inferred; remove the key"
 
 
 def _dataset_problems(key: str, entry: dict[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from audit_helpers import write
 from helpers import noise_images, tiny_config
 
 from memflow import counts, files, provenance, scores
-from memflow.audit import derive, verify
+from memflow.audit import verify
 from memflow.audit.records import Records
 from memflow.config import Study
 from memflow.data import prepared
@@ -382,13 +382,6 @@ def test_a_link_is_a_problem_also_where_it_leads_to_the_same_bytes(tmp_path):
     assert problem.startswith(f"a.csv: is a link to {tmp_path / 'a.csv'}")
     os.remove(tmp_path / "a.csv")
     assert any("a.csv: is missing" in problem for problem in problems(tmp_path / "small"))
-
-
-def test_the_end_of_a_long_reading_is_in_sight(monkeypatch, caplog):
-    monkeypatch.setattr(derive, "INTERVAL", 0)
-    with caplog.at_level(logging.INFO, logger="memflow"):
-        assert list(derive.steadily(["a", "b"], "files read")) == ["a", "b"]
-    assert caplog.messages == ["0 of 2 files read", "1 of 2 files read"]
 
 
 def test_it_imports_neither_torch_nor_snakemake():

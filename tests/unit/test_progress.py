@@ -58,3 +58,10 @@ def test_nothing_done_in_no_time_is_no_error(clock, lines):
     work.within_unit(4, 0.0)
     work.unit_done(4, 1.0)
     assert len(lines()) == 2
+
+
+def test_the_end_of_a_long_reading_is_in_sight(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    with caplog.at_level(logging.INFO, logger="memflow"):
+        assert list(progress.steadily(["a", "b"], "files read")) == ["a", "b"]
+    assert caplog.messages == ["0 of 2 files read", "1 of 2 files read"]

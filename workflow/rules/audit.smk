@@ -10,7 +10,10 @@ rule audit:
         epochs=all_epochs(),
         transitions=all_transitions(),
         sensitivity=all_sensitivity(),
+        influence=all_influence(),
+        privacy=all_privacy(),
         claims=all_claims(),
+        browser=f"{RESULTS}/browser/index.html",
     output:
         **with_sidecars(audit=f"{RESULTS}/audit.json"),
     log:

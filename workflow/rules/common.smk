@@ -249,6 +249,26 @@ def transitions_spec(wildcards):
     return as_text(study.transitions_spec(wildcards.dataset, wildcards.family))
 
 
+def influence_spec(wildcards):
+    return as_text(study.influence_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
+
+
+def privacy_spec(wildcards):
+    return as_text(study.privacy_spec(wildcards.dataset, wildcards.architecture, wildcards.method))
+
+
+def of_privacy(kind):
+    """Files of one kind of the membership inference, one for each architecture and method that is attacked."""
+    return lambda wildcards: [
+        f"{RESULTS}/privacy/{wildcards.dataset}/{architecture}/{method}.{kind}"
+        for architecture, method in study.privacy_on(wildcards.dataset)
+    ]
+
+
+def browser_spec(wildcards):
+    return as_text(study.browser_spec())
+
+
 def sensitivity_spec(wildcards):
     return as_text(study.sensitivity_spec(wildcards.dataset, wildcards.family))
 
@@ -395,6 +415,22 @@ def all_transitions():
 
 def all_sensitivity():
     return along_all_families(f"{RESULTS}/sensitivity/{{dataset}}/{{family}}.csv")
+
+
+def all_influence():
+    return [
+        f"{RESULTS}/influence/{dataset}/{architecture}/{method}.parquet"
+        for dataset in study.datasets
+        for architecture, method in study.influence_on(dataset)
+    ]
+
+
+def all_privacy():
+    return [
+        f"{RESULTS}/privacy/{dataset}/{architecture}/{method}.parquet"
+        for dataset in study.datasets
+        for architecture, method in study.privacy_on(dataset)
+    ]
 
 
 def all_claims():

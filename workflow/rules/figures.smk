@@ -347,3 +347,20 @@ rule sensitivity_figure:
     shell:
         "python workflow/scripts/sensitivity.py --spec {params.spec:q} --sensitivity {input.sensitivity:q}"
         " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule memorisation_vs_vulnerability:
+    input:
+        curves=of_privacy("curves.csv"),
+        levels=of_privacy("levels.csv"),
+    output:
+        **figure("memorisation_vs_vulnerability"),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}/memorisation_vs_vulnerability.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=figure_spec("memorisation_vs_vulnerability"),
+    shell:
+        "python workflow/scripts/memorisation_vs_vulnerability.py --spec {params.spec:q} --curves {input.curves:q} --levels {input.levels:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} --csv {output.csv:q} --log {log:q}"

@@ -3,15 +3,13 @@
 Here from seeds to the counts of each block; :mod:`memflow.audit.recount` goes on from there.
 """
 
-import logging
 import random
 import re
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +20,15 @@ from memflow.config import as_text
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
+from memflow.progress import steadily
 from memflow.provenance import ProvenanceError
 from memflow.training import weights
 from memflow.training.outcomes import PACKED, block_masks, pack, unpack
 
 SEED = 0  # of the sample
-INTERVAL = 10.0  # seconds between two lines of progress
 TABLE = re.compile(r"scores/[^/]+/[^/]+/[^/.]+\.parquet")
 
 Arrays = dict[str, np.ndarray]
-T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 def check(records: Records, closure: list[str], sample: int | None) -> tuple[list[str], dict[str, int]]:
@@ -76,18 +72,6 @@ def check(records: Records, closure: list[str], sample: int | None) -> tuple[lis
         problems += recount.scores_of(name, records)
         derived["score tables"] += 1
     return problems, {what: times for what, times in derived.items() if times}
-
-
-def steadily(items: Iterable[T], what: str, total: int = 0) -> Iterator[T]:
-    """The items, and from time to time a line in the log that says how many of them are done."""
-    if isinstance(items, Sized):
-        total = len(items)
-    last = time.monotonic()
-    for done, item in enumerate(items):
-        if time.monotonic() - last >= INTERVAL:
-            last = time.monotonic()
-            log.info("%s of %s %s", f"{done:,}", f"{total:,}", what)
-        yield item
 
 
 def _datasets(records: Records, closure: list[str], problems: list[str]) -> Iterator[tuple[str, Dataset]]:

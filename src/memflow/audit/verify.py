@@ -27,6 +27,7 @@ from memflow import provenance
 from memflow.audit import consistency, derive
 from memflow.audit.records import Records
 from memflow.errors import InputError
+from memflow.progress import steadily
 from memflow.text import duration, size
 
 AUDIT = "audit.json"
@@ -121,7 +122,7 @@ def _with_siblings(name: str, records: Records) -> list[str]:
 def _hash(records: Records, names: list[str], workers: int) -> None:
     """Read all files, several at once: hashing lets other threads run."""
     with ThreadPoolExecutor(workers) as pool:
-        for _ in derive.steadily(pool.map(records.actual, names), "files read", len(names)):
+        for _ in steadily(pool.map(records.actual, names), "files read", len(names)):
             pass
 
 

@@ -32,8 +32,8 @@ def main(
         For ``--help``.
     inputs : dict of str to str
         Kinds of table that the figure needs, such as ``summary``; each is an option that takes one file for each entry
-        of a list of the spec: ``architectures``, ``families``, ``largest``, ``drawn``, ``distillations`` or
-        ``proxied``; or a single one, for ``dataset``.
+        of a list of the spec: ``architectures``, ``families``, ``largest``, ``drawn``, ``distillations``,
+        ``proxied`` or ``attacked``; or a single one, for ``dataset``.
     table : callable
         Takes the spec (from :meth:`memflow.config.Study.figure_spec`, and others there) and the tables by kind, each
         with the files' rows one after the other and what their entry names in columns ``architecture``, ``family``,

@@ -52,7 +52,9 @@ def run(
         Block file to write: ``seeds`` int64[runs], ``epochs`` int32[E]; correctness of every example, packed along its
         last axis, ``train_correct`` uint8[runs, E, ceil(n_train / 8)] and ``test_correct``; ``accuracy`` and ``losses``
         float32[runs, E, 3] in-sample, out-of-sample and on the test split; for networks ``log_odds``
-        float16[runs, n_train] and ``parameters`` int64, the size of one network.
+        float16[runs, n_train] and ``parameters`` int64, the size of one network; where the spec asks for them,
+        ``probabilities`` uint32[n_train, classes], summed over the runs that did not have the example
+        (:func:`memflow.training.sgd.fit`), and ``test_log_odds`` float16[runs, n_test].
     checkpoint_minutes : float
         A unit that takes longer keeps what it has reached after every so many minutes.
     teachers : sequence of Path

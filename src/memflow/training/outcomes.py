@@ -11,6 +11,8 @@ from memflow.errors import InputError
 
 PACKED = ("train_correct", "test_correct")
 SHARED = ("epochs", "parameters")  # the same for every run
+SUMMED = ("probabilities",)  # over the runs
+LEVELS = 2**16 - 1  # of a probability
 
 
 def block_masks(spec: dict[str, Any], dataset: Dataset, seeds: range) -> np.ndarray:
@@ -63,11 +65,15 @@ def unpack(bits: np.ndarray, n: int) -> np.ndarray:
 
 
 def join(units: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Packed outcomes one after the other along the runs."""
-    return {
-        name: units[0][name] if name in SHARED else np.concatenate([unit[name] for unit in units])
-        for name in sorted(units[0])
-    }
+    """Packed outcomes one after the other along the runs; of what is a sum over runs, the sum."""
+    joined = {}
+    for name in sorted(units[0]):
+        parts = [unit[name] for unit in units]
+        if name in SUMMED:
+            joined[name] = np.sum(parts, axis=0, dtype=np.uint32)
+        else:
+            joined[name] = parts[0] if name in SHARED else np.concatenate(parts)
+    return joined
 
 
 def _mean(correct: np.ndarray, where: np.ndarray) -> np.ndarray:

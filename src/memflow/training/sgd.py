@@ -18,6 +18,7 @@ from memflow.training import schedules, weights
 from memflow.training.batches import Images, epoch_order
 from memflow.training.checkpoint import Checkpoint, State
 from memflow.training.device import autocast, prepare_device
+from memflow.training.outcomes import LEVELS
 from memflow.workload import evaluated_epochs, full_batches
 
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1024}
@@ -99,7 +100,8 @@ def fit(
         logit that of the label? ``log_odds`` float16[M, n_train]: ``z_y - logsumexp_{j != y} z_j`` after the last
         epoch. ``losses`` float32[M, E, 3]: mean cross-entropy in-sample, out-of-sample and on the test split. All on
         images without augmentation. ``parameters`` int64: size of one network, frozen parameters too. Weights that are
-        kept, each [M, ...], named by :func:`memflow.training.weights.named`. What the tracker tells.
+        kept, each [M, ...], named by :func:`memflow.training.weights.named`. What the tracker tells. Where the spec has
+        ``probabilities``: what :func:`_for_other_tools` gives.
     """
     recipe = spec["recipe"]
     device = prepare_device(recipe["precision"])
@@ -126,6 +128,8 @@ def fit(
         report((epoch + 1) / recipe["epochs"])
     parameters = sum(parameter.numel() for parameter in network.parameters()) // len(seeds)
     told = tracker.outcome(network, train) if tracker else {}
+    if spec.get("probabilities"):
+        told |= _for_other_tools(network, train, test, masks, recipe["precision"])
     return {**_stack(evaluated, records), "parameters": np.array(parameters), **kept, **told}
 
 
@@ -327,6 +331,30 @@ def logits_of(network: nn.Module, images: Images, fuse: int, precision: str) -> 
             logits = network(batch.contiguous(memory_format=torch.channels_last))
             parts.append(by_network(logits.float(), fuse, images.n_classes))
     return torch.cat(parts).transpose(0, 1)
+
+
+@torch.inference_mode()
+def _for_other_tools(
+    network: nn.Module, train: Images, test: Images, masks: np.ndarray, precision: str
+) -> dict[str, np.ndarray]:
+    """What memflow itself does not need, after the last epoch.
+
+    Returns
+    -------
+    dict
+        ``probabilities`` uint32[n_train, classes]: those of the networks that did not have the example, each rounded to
+        :data:`LEVELS` steps, added up: sums of whole numbers do not depend on their order. ``test_log_odds``
+        float16[M, n_test].
+    """
+    network.eval()
+    test_logits = logits_of(network, test, len(masks), precision)
+    levels = (logits_of(network, train, len(masks), precision).softmax(-1) * LEVELS).round().to(torch.int32)
+    outside = torch.from_numpy(~masks).to(levels.device)
+    summed = (levels * outside[..., None]).sum(0)
+    return {
+        "probabilities": summed.cpu().numpy().astype(np.uint32),
+        "test_log_odds": _log_odds(test_logits, test.labels).half().cpu().numpy(),
+    }
 
 
 def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,22 @@
+rule browser:
+    input:
+        data=collect(f"{RESULTS}/data/{{dataset}}.npz", dataset=study.datasets),
+        scores=all_scores(),
+        trajectories=all_trajectories(),
+        distillation=all_distillation(),
+        proxies=all_proxies(),
+        influence=all_influence(),
+        page=collect("workflow/browser/{file}", file=["index.html", "browser.js", "browser.css"]),
+    output:
+        **with_sidecars(page=f"{RESULTS}/browser/index.html"),
+    log:
+        f"{RESULTS}/logs/browser.log",
+    conda:
+        ENVIRONMENT
+    params:
+        spec=browser_spec,
+        results=subpath(output.page, ancestor=2),
+        sources=subpath(input.page[0], parent=True),
+    shell:
+        "memflow browse --spec {params.spec:q} --results {params.results:q} --page {params.sources:q}"
+        " --output {output.page:q} --log {log:q}"
