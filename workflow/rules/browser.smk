@@ -6,7 +6,7 @@ rule browser:
         distillation=all_distillation(),
         proxies=all_proxies(),
         influence=all_influence(),
-        page=collect("workflow/browser/{file}", file=["index.html", "browser.js", "browser.css"]),
+        page=sources_of_page(),
     output:
         **with_sidecars(page=f"{RESULTS}/browser/index.html"),
     log:
@@ -16,7 +16,7 @@ rule browser:
     params:
         spec=browser_spec,
         results=subpath(output.page, ancestor=2),
-        sources=subpath(input.page[0], parent=True),
+        sources=PAGE,
     shell:
         "memflow browse --spec {params.spec:q} --results {params.results:q} --page {params.sources:q}"
         " --output {output.page:q} --log {log:q}"

@@ -22,6 +22,7 @@ except ConfigError as error:
 COSTS = costs.read(Path(workflow.basedir) / costs.TABLE)
 RESULTS = f"results/{study.name}"
 ENVIRONMENT = "../../envs/memflow.yaml"
+PAGE = "workflow/browser"
 
 TRAIN = (
     "memflow train --spec {params.spec:q} --dataset {input.dataset:q} --teachers {input.teachers:q}"
@@ -267,6 +268,11 @@ def of_privacy(kind):
 
 def browser_spec(wildcards):
     return as_text(study.browser_spec())
+
+
+def sources_of_page():
+    """Files that the page of the browser is made of."""
+    return sorted(str(path) for path in Path(PAGE).rglob("*") if path.is_file())
 
 
 def sensitivity_spec(wildcards):
