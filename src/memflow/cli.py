@@ -9,7 +9,7 @@ from pathlib import Path
 from memflow import config, log
 from memflow.audit import commands as audit
 from memflow.commandline import add_verb
-from memflow.methods import ARMS
+from memflow.methods import ARMS, ONE_HOT
 
 DESCRIPTION = """\
 memflow measures which training examples an image classifier memorises.
@@ -19,9 +19,10 @@ A study is one config file. Snakemake runs it:
   snakemake --cores all --configfile studies/tiny.yaml    another study
   snakemake results/digits/figures/digits/score_distribution.pdf   one figure and what it needs
 
-Verbs for you: config, plan, status, summary, claims, show, audit, clean. Verbs that the rules call, each making one
-output from its inputs: prepare, train, count, score, classify, distil, proxies, epochs, transitions, sensitivity,
-influence, privacy, select, removal, judge, browse, report. `memflow VERB --help` explains each.
+Verbs for you: config, plan, status, summary, claims, show, suspects, export, validate, audit, clean. Verbs that the
+rules call, each making one output from its inputs: prepare, train, count, score, classify, distil, proxies, epochs,
+transitions, sensitivity, influence, privacy, select, removal, judge, browse, report. `memflow VERB --help` explains
+each.
 """
 
 EXPLAIN_RULE_VERB = """\
@@ -49,6 +50,13 @@ in- and out-of-sample; a network that fits its training set has in-sample accura
   memflow plan my-study.yaml --half-width 0.05            seeds for scores known to +-0.05
 """
 
+
+EXPLAIN_SUSPECTS = """\
+Needs runs that kept class probabilities (`probabilities: true` in the config). An example is suspect if runs that were
+not trained on it give its label little probability (cleanlab's self-confidence), and if its memorisation score rises
+with size; --by says which of the two the order follows. A suspect is a label to look at, not a proven error:
+  memflow show DATASET INDEX        the image, and what every network says about it
+"""
 
 EXPLAIN_CLAIMS = """\
 supported: the number lies beyond the smallest effect that counts; contradicted: it has the wrong sign, or is too small
@@ -100,6 +108,18 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "claims", _claims, "say which of the literature's claims a finished study supports", EXPLAIN_CLAIMS
     )
     verb.add_argument("folder", type=Path, nargs="?", default=Path("results/digits"), help="default: results/digits")
+
+    verb = add_verb(
+        verbs, "suspects", _suspects, "rank training examples by how likely their label is wrong", EXPLAIN_SUSPECTS
+    )
+    verb.add_argument("dataset", help="name of a dataset of the study")
+    verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
+    verb.add_argument("--architecture", help="whose probabilities to use; default: the largest of the family")
+    verb.add_argument("--method", default=ONE_HOT, help=f"default: {ONE_HOT}")
+    verb.add_argument("--family", help="whose trajectories to use; default: the first one")
+    verb.add_argument("--by", choices=("both", "probabilities", "trajectories"), default="both", help="default: both")
+    verb.add_argument("--top", type=int, default=20, help="how many to list; default: 20")
+    verb.add_argument("--save", type=Path, metavar="FILE.csv", help="also write all of them as a table")
 
     verb = add_verb(
         verbs, "show", _show, "show one training example and what every architecture and family says about it"
@@ -302,6 +322,18 @@ def _show(arguments: argparse.Namespace) -> None:
         show.save(example, arguments.save)
     plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     print(show.describe(example, colour=not plain))
+
+
+def _suspects(arguments: argparse.Namespace) -> None:
+    from memflow import open_study, suspects, uncommitted
+
+    study = open_study(arguments.results)
+    chosen = {key: getattr(arguments, key) for key in ("architecture", "method", "family", "by")}
+    found = suspects.table(study, arguments.dataset, **chosen)
+    if arguments.save:
+        suspects.save(study, found, arguments.save, {"dataset": arguments.dataset, **chosen})
+    names = study.dataset(arguments.dataset).class_names
+    print(uncommitted.marked(suspects.describe(found, names, arguments.top), *study.read))
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -70,6 +70,11 @@ class OpenStudy:
             f"<study {self.name}: {len(self.datasets)} datasets, scores of {len(self.runs)} architectures and methods>"
         )
 
+    @property
+    def read(self) -> dict[Path, str]:
+        """SHA-256 of every file read so far: the inputs of what is made from them."""
+        return self._results.read
+
     @cached_property
     def datasets(self) -> list[str]:
         """Names of the datasets that are prepared."""
@@ -127,6 +132,11 @@ class OpenStudy:
         if family not in names:
             raise InputError(f"{dataset} has no trajectories of family {family!r}{closest(family, names)}")
         return self._parquet("trajectories", f"{dataset}/{family}/{ONE_HOT}.parquet")
+
+    def sizes(self, dataset: str, family: str) -> list[str]:
+        """Architectures of a family with trajectories, smallest first."""
+        columns = list(self.trajectories(dataset, family))
+        return [name for name in columns if (dataset, name, ONE_HOT) in self.runs]
 
     def distillation(self, dataset: str, family: str, method: str) -> pd.DataFrame:
         """One-hot, distilled and teacher's scores along a family (:func:`memflow.distillation.pair_table`)."""
