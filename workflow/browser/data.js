@@ -244,6 +244,7 @@ function signed(value, digits, plus = "") {
 const shownScore = (value) => signed(value, 3);
 const shownDifference = (value) => signed(value, 3, "+");
 const shownInterval = ({low, high}) => `${signed(low, 3)} to ${signed(high, 3)}`;
+const shownConfidence = `${Number((100 * study.confidence).toPrecision(6))} %`;
 const shownCount = (count) => count.toLocaleString("en-GB");
 const plural = (count, one, several = `${one}s`) => `${shownCount(count)} ${count === 1 ? one : several}`;
 

@@ -33,8 +33,12 @@ async function showDetail() {
   }
   try {
     await loadFor(dataset, position);
-    if (turn === latest) byId("parts").replaceChildren(summary(position), await numbers(position));
-    if (turn === latest) drawCharts(position);
+    if (turn === latest) {
+      const both = await parts(position);
+      if (turn !== latest) return;
+      byId("parts").replaceChildren(...both);
+      drawCharts();
+    }
   } catch (error) {
     if (turn === latest) byId("parts").lastChild.replaceChildren(element("p", {class: "flag", role: "alert"}, error.message));
     if (!(error instanceof MissingFile)) throw error;
@@ -111,10 +115,10 @@ function detailKeys(event) {
 
 // --- the left part: what the example is ----------------------------------------------------------------------------
 
-function summary(position) {
+function summary(position, test = null) {
   const {dataset} = results;
   return element("section", {"aria-label": "The example"},
-    bigPicture(dataset, position), facts(dataset, position), copies(dataset, position), citation(dataset, position));
+    bigPicture(dataset, position), facts(dataset, position), copies(dataset, position, test), citation(dataset, position));
 }
 
 function bigPicture(dataset, position) {
@@ -150,15 +154,20 @@ function facts(dataset, position) {
 
 const rows = (entries) => entries.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 
-function copies(dataset, position) {
-  const {exact, near} = dataset.copies(position), shownMost = 12, parts = [];
+function copies(dataset, position, test) {
+  const {exact, near} = dataset.copies(position), shownMost = 12, lists = [];
   for (const [name, found] of [["Exact duplicates in training", exact], ["Near duplicates in training", near]]) {
     if (!found.length) continue;
     const more = found.length > shownMost ? `, of which ${shownMost} are shown` : "";
-    parts.push(element("h3", {}, `${name} (${shownCount(found.length)}${more})`),
+    lists.push(element("h3", {}, `${name} (${shownCount(found.length)}${more})`),
       element("ul", {class: "thumbnails"}, found.slice(0, shownMost).map((other) => element("li", {}, trainThumbnail(dataset, other)))));
   }
-  return element("div", {}, parts, element("div", {id: "test-copies"}));
+  const inTest = test ? dataset.copiesInTest(position) : [];
+  if (inTest.length) {
+    lists.push(element("h3", {}, "Copies in the test split"), element("ul", {class: "thumbnails"},
+      inTest.map((copy) => element("li", {}, testThumbnail(dataset, copy.position, test, copy.exact ? "exact" : "near")))));
+  }
+  return element("div", {}, lists);
 }
 
 function trainThumbnail(dataset, position) {
@@ -174,10 +183,10 @@ function testThumbnail(dataset, position, test, ...lines) {
 }
 
 function citation(dataset, position) {
-  const {network, epoch, view} = results, last = epoch === network.lastEpoch;
+  const {network, epoch} = results, last = epoch === network.lastEpoch;
   const {table, sha256} = last ? network.tables.last : network.tables.epochs, value = network.at(position, epoch);
   const text = [
-    `memorisation ${shownScore(value.score)} (${shownInterval(value)}, ${Number((100 * study.confidence).toPrecision(6))} %), ${network.title}, K = ${network.runs}`,
+    `memorisation ${Number.isNaN(value.score) ? "without a value" : `${shownScore(value.score)} (${shownInterval(value)}, ${shownConfidence})`}, ${network.title}, K = ${network.runs}`,
     `study ${study.study}, dataset ${dataset.name}, training example ${dataset.columns.index[position]}`,
     `dataset fingerprint ${dataset.fingerprint}`,
     `results/${study.study}/${table}${last ? "" : `, epoch ${epoch}`}, row with index ${dataset.columns.index[position]}`,
@@ -188,7 +197,7 @@ function citation(dataset, position) {
   const area = element("textarea", {id: "cite", readonly: true, rows: 8, spellcheck: "false", ".value": text});
   const done = element("span", {role: "status", class: "soft"});
   const copy = element("button", {type: "button", ".onclick": () => copyText(area, done)}, "Copy");
-  return element("div", {"data-epoch": view.epoch}, element("h3", {}, element("label", {for: "cite", class: "check"}, "To cite this row")), area,
+  return element("div", {class: "cite"}, element("h3", {}, element("label", {for: "cite", class: "check"}, "To cite this row")), area,
     element("div", {class: "copy"}, copy, done));
 }
 
@@ -204,21 +213,14 @@ async function copyText(area, done) {
 
 // --- the right part: numbers ---------------------------------------------------------------------------------------
 
-async function numbers(position) {
+// Both parts of the view; the test split is there if anything names its examples.
+async function parts(position) {
   const {dataset} = results, test = dataset.images.test_file ? await memflow.columns(dataset.images.test_file) : null;
-  showCopiesInTest(dataset, position, test);
-  return element("section", {"aria-label": "Its scores"},
+  return [summary(position, test), element("section", {"aria-label": "Its scores"},
     scoreNow(position),
     element("h3", {}, "Against size"), sizeChart(dataset, position), await typesOf(dataset, position),
     element("h3", {}, "Against epoch"), networkChoice(dataset), epochChart(dataset, position),
-    ...await proxyTable(dataset, position), ...await neighbourLists(dataset, position, test));
-}
-
-function showCopiesInTest(dataset, position, test) {
-  const found = test ? dataset.copiesInTest(position) : [];
-  if (!found.length) return;
-  byId("test-copies").replaceChildren(element("h3", {}, "Copies in the test split"), element("ul", {class: "thumbnails"},
-    found.map((copy) => element("li", {}, testThumbnail(dataset, copy.position, test, copy.exact ? "exact" : "near")))));
+    ...await proxyTable(dataset, position), ...await neighbourLists(dataset, position, test))];
 }
 
 function scoreNow(position) {
@@ -292,6 +294,9 @@ function epochChart(dataset, position) {
   });
   if (series.every(({points}) => points.length < 2)) {
     return element("p", {class: "soft"}, `${shown} was evaluated after its last epoch only, so there is no curve.`);
+  }
+  if (series.every(({points}) => points.every(({score}) => Number.isNaN(score)))) {
+    return element("p", {class: "soft"}, `${shown} has no score of this example at any epoch.`);
   }
   const lines = series.flatMap(({points}) => points.map(({network, epoch, ...value}) => [network.method, String(epoch), ...cells(value)]));
   return chart("epoch", series, `Score of ${shown}, with its interval, against the epoch`,
@@ -390,6 +395,7 @@ function plot(label, width, x, values, marks) {
     x: {...x, insetLeft: 12, insetRight: 12}, y: {domain: [Math.max(-1, low), 1.03], label: "Score", grid: true, ticks: 5},
     marks: [Plot.ruleY([0], {stroke: "currentColor", strokeOpacity: 0.5}), ...marks],
   });
+  for (const part of drawn.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");  // of shapes, which have no role
   drawn.setAttribute("role", "img");
   drawn.setAttribute("aria-label", `${label}. The numbers are in the table below.`);
   return drawn;

@@ -73,7 +73,7 @@ function format(view) {
   return `#${new URLSearchParams(kept).toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}`;
 }
 
-let current = parse(location.hash).view;
+let current;  // the view that is shown, or on its way
 
 function go(changes, {replace = false} = {}) {
   const next = {...current, ...changes};
@@ -115,7 +115,7 @@ async function measure(dataset, view, network, scores) {
   if (kind === "index") return {values: dataset.columns.index, sign: -1, name: "official order"};
   if (kind === "change") {
     const family = dataset.family(rest[0]), {delta} = await memflow.columns(family.file);
-    return {values: delta, name: `change along ${family.title}`, show: (value) => `change ${shownDifference(value)}`};
+    return {values: delta, name: `change along ${family.title}`, show: (value) => `change ${signed(value, 2, "+")}`};
   }
   if (kind === "minus") {
     const other = dataset.network(rest[0], rest[1]), epoch = Number(view.epoch);
@@ -126,7 +126,7 @@ async function measure(dataset, view, network, scores) {
     return {
       values: scores.map((score, position) => score - theirs[position]),
       name: `${network.title} minus ${other.title}${when}`,
-      show: (value, position) => `${shownDifference(value)} from ${shownScore(theirs[position])}`,
+      show: (value, position) => `${signed(value, 2, "+")} from ${signed(theirs[position], 2)}`,
     };
   }
   if (kind === "proxy" || kind === "ranks") {
@@ -176,10 +176,12 @@ function filtered(dataset, view, scores) {
 
 // --- showing -------------------------------------------------------------------------------------------------------
 
-let latest = 0, results = {order: new Uint32Array(0)};
+let latest = 0, busy = false, results = {order: new Uint32Array(0)};
 
 async function show(view, problems = []) {
   const turn = ++latest, dataset = datasets.get(view.dataset);
+  current = view;
+  busy = true;
   const gallery = byId("gallery");
   const slow = setTimeout(() => gallery.setAttribute("aria-busy", "true"), 150);
   try {
@@ -188,7 +190,6 @@ async function show(view, problems = []) {
     const network = await dataset.network(view.architecture, view.method).load(epoch);
     const scores = network.scores(epoch), by = await measure(dataset, view, network, scores);
     if (turn !== latest) return;
-    current = view;
     const found = filtered(dataset, view, scores);
     const order = sorted(found, by, view.order, view.sort.split(":")[0]);
     results = {dataset, view, network, epoch: epoch ?? network.lastEpoch, scores, by, order};
@@ -202,7 +203,10 @@ async function show(view, problems = []) {
     if (!(error instanceof MissingFile)) throw error;
   } finally {
     clearTimeout(slow);
-    if (turn === latest) gallery.removeAttribute("aria-busy");
+    if (turn === latest) {
+      busy = false;
+      gallery.removeAttribute("aria-busy");
+    }
   }
 }
 
@@ -484,9 +488,9 @@ function introduce() {
   const counts = runs.length > 1 ? `${shownCount(runs[0])} to ${shownCount(runs.at(-1))}` : shownCount(runs[0]);
   byId("about").textContent = `Every score is from K = ${counts} runs of a network, each on a random part of the training set: how much more ` +
     "often runs that were trained on an example get it right than runs that were not. " +
-    `Intervals have a confidence of ${Number((100 * study.confidence).toPrecision(6))} %; the study counts an example as memorised from ${study.memorised_at} on.`;
+    `Intervals have a confidence of ${shownConfidence}; the study counts an example as memorised from ${study.memorised_at} on.`;
   byId("stamp").hidden = !study.stamp;
-  byId("stamp").textContent = `${capital(study.stamp)}: no commit can make these results again.`;
+  if (study.stamp) byId("stamp").textContent = `${capital(study.stamp)}: no commit can make these results again.`;
 }
 
 function start() {
