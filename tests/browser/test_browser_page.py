@@ -12,6 +12,7 @@ from browser_studies import NO_SCORE, STUDENT
 
 from memflow.data import prepared
 
+PAGE = 96  # tiles
 AXE = Path(__file__).parent / "vendor/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -49,8 +50,8 @@ def count(page):
 def test_the_first_view_is_of_the_largest_network_highest_scores_first(visitor, table):
     page = visitor.open()
     assert page.inner_text("#heading") == "flagged"
-    assert page.inner_text("#count") == "300 of 300 examples match, 1 to 120 shown."
-    expected = table("large").sort_values("memorisation", ascending=False, kind="stable").index[:120]
+    assert page.inner_text("#count") == "300 of 300 examples match, 1 to 96 shown."
+    expected = table("large").sort_values("memorisation", ascending=False, kind="stable").index[:PAGE]
     assert shown(page) == expected.tolist()
     assert "K = 100 runs" in page.inner_text("#about")
     assert "95 %" in page.inner_text("#about")
@@ -111,14 +112,14 @@ def test_networks_methods_and_epochs(visitor, table):
     choose(visitor, architecture="medium")
     assert "3 of them did not converge" in page.inner_text("#network")
     best = table("medium").sort_values("memorisation", ascending=False, kind="stable").index
-    assert shown(page) == best[:120].tolist()
+    assert shown(page) == best[:PAGE].tolist()
     choose(visitor, method=STUDENT)
     best = table("medium", STUDENT).sort_values("memorisation", ascending=False, kind="stable").index
-    assert shown(page) == best[:120].tolist()
+    assert shown(page) == best[:PAGE].tolist()
     choose(visitor, epoch="2")
     epochs = table("medium", STUDENT, ".epochs")
     best = epochs[epochs["epoch"] == 2].sort_values("memorisation", ascending=False, kind="stable").index
-    assert shown(page) == best[:120].tolist()
+    assert shown(page) == best[:PAGE].tolist()
     page.check("input[name=converged]")
     visitor.settled()
     assert "medium" not in page.inner_text("select[name=architecture]")
@@ -131,20 +132,20 @@ def test_sorting_by_a_proxy_puts_what_looks_memorised_first(visitor, results):
     for name in ("forgetting", "aum", "c_score"):
         values = proxies[proxies["proxy"] == name].set_index("index")["value"]
         choose(visitor, sort=f"proxy:{name}")
-        assert shown(page) == values.sort_values(ascending=False, kind="stable").index[:120].tolist()
+        assert shown(page) == values.sort_values(ascending=False, kind="stable").index[:PAGE].tolist()
         choose(visitor, order="asc")
-        assert shown(page) == values.sort_values(kind="stable").index[:120].tolist()
+        assert shown(page) == values.sort_values(kind="stable").index[:PAGE].tolist()
 
 
 def test_sorting_by_the_difference_of_two_networks(visitor, table):
     page, difference = visitor.open(), table("large")["memorisation"] - table("small", STUDENT)["memorisation"]
     choose(visitor, sort=f"minus:small:{STUDENT}")
     by_size = difference.abs().sort_values(ascending=False, kind="stable").index
-    assert shown(page) == by_size[:120].tolist()
+    assert shown(page) == by_size[:PAGE].tolist()
     choose(visitor, order="asc")
-    assert shown(page) == difference.sort_values(kind="stable").index[:120].tolist()
+    assert shown(page) == difference.sort_values(kind="stable").index[:PAGE].tolist()
     choose(visitor, order="desc")
-    assert shown(page) == difference.sort_values(ascending=False, kind="stable").index[:120].tolist()
+    assert shown(page) == difference.sort_values(ascending=False, kind="stable").index[:PAGE].tolist()
 
 
 def test_sorting_by_the_difference_of_ranks(visitor, table, results):
@@ -154,18 +155,18 @@ def test_sorting_by_the_difference_of_ranks(visitor, table, results):
     page = visitor.open("#sort=ranks:aum&order=desc")
     expected = (ranks[0] - ranks[1]).sort_values(ascending=False, kind="stable")
     found = (ranks[0] - ranks[1])[shown(page)].to_numpy()
-    np.testing.assert_allclose(found, expected.to_numpy()[:120], atol=1e-12)
+    np.testing.assert_allclose(found, expected.to_numpy()[:PAGE], atol=1e-12)
 
 
 def test_sorting_by_the_change_with_size(visitor, results):
     delta = pd.read_parquet(results / "trajectories/flagged/width/one-hot.parquet").set_index("index")["delta"]
     page = visitor.open("#sort=change:width")
-    assert shown(page) == delta.sort_values(ascending=False, kind="stable").index[:120].tolist()
+    assert shown(page) == delta.sort_values(ascending=False, kind="stable").index[:PAGE].tolist()
 
 
 def test_an_example_without_score_comes_last_and_says_why(visitor, dataset):
     index = int(dataset.train.index[NO_SCORE])
-    page = visitor.open("#page=3")
+    page = visitor.open("#page=4")
     assert shown(page)[-1] == index
     page.click(".tile >> nth=-1")
     visitor.settled()
@@ -295,10 +296,10 @@ def test_arrows_go_on_to_the_next_page(visitor):
     page = visitor.open(f"#example={shown(visitor.open())[-1]}")
     page.keyboard.press("ArrowRight")
     visitor.settled()
-    assert "121 of 300 matches" in page.inner_text("#detail-title")
+    assert "97 of 300 matches" in page.inner_text("#detail-title")
     page.keyboard.press("Escape")
     visitor.settled()
-    assert "121 to 240 shown" in page.inner_text("#count")
+    assert "97 to 192 shown" in page.inner_text("#count")
     assert page.evaluate("document.activeElement.classList.contains('tile')")
 
 
@@ -306,11 +307,11 @@ def test_pages(visitor):
     page = visitor.open()
     page.click("text=Next →")
     visitor.settled()
-    assert "121 to 240 shown" in page.inner_text("#count")
-    page.fill("#pages input", "3")
+    assert "97 to 192 shown" in page.inner_text("#count")
+    page.fill("#pages input", "4")
     page.press("#pages input", "Enter")
     visitor.settled()
-    assert "241 to 300 shown" in page.inner_text("#count")
+    assert "289 to 300 shown" in page.inner_text("#count")
 
 
 def test_another_dataset_starts_afresh(visitor):

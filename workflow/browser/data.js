@@ -202,14 +202,31 @@ function groups(group) {
 
 // Shares of the examples that have a smaller value, equals counted half: 0 to 1, NaN where there is no value.
 function percentiles(values) {
-  const order = positions(values.length).filter((position) => !Number.isNaN(values[position]));
-  order.sort((a, b) => values[a] - values[b]);
-  const shares = new Float64Array(values.length).fill(NaN);
-  for (let start = 0, stop; start < order.length; start = stop) {
-    for (stop = start + 1; stop < order.length && values[order[stop]] === values[order[start]];) stop++;
-    for (let place = start; place < stop; place++) shares[order[place]] = (start + stop) / 2 / order.length;
+  const sorted = Float64Array.from(values).filter((value) => !Number.isNaN(value)).sort();
+  return Float64Array.from(values, (value) =>
+    (Number.isNaN(value) ? NaN : (below(sorted, value) + below(sorted, value, true)) / 2 / sorted.length));
+}
+
+// How many of some sorted values are smaller than one, or with it no larger.
+function below(sorted, value, including = false) {
+  let low = 0, high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value || (including && sorted[middle] === value)) low = middle + 1;
+    else high = middle;
   }
-  return shares;
+  return low;
+}
+
+// Positions by falling key, equals in their order. Sorting numbers, then looking up, is much faster than comparing.
+function ordered(keys) {
+  const sorted = Float64Array.from(keys).sort(), taken = new Uint32Array(keys.length), order = new Uint32Array(keys.length);
+  const last = keys.length - 1;
+  for (let position = last; position >= 0; position--) {
+    const place = below(sorted, keys[position]);
+    order[last - place - taken[place]++] = position;
+  }
+  return order;
 }
 
 function positions(count) { return Uint32Array.from({length: count}, (_, position) => position); }

@@ -1,6 +1,6 @@
 // The gallery: which examples, in which order, by an address that holds all of the view's state.
 
-const PAGE = 120, SIDE = 96;  // tiles on a page, CSS pixels along a tile's longer side
+const PAGE = 96, SIDE = 96;  // tiles on a page, CSS pixels along a tile's longer side
 const FLAG_NAMES = {  // of one example, and of several
   label_noise: ["flipped label", "flipped labels"], input_noise: ["noise image", "noise images"],
   exact_duplicate: ["exact duplicate", "exact duplicates"], near_duplicate: ["near duplicate", "near duplicates"],
@@ -134,7 +134,7 @@ async function measure(dataset, view, network, scores) {
     const {name, rising} = proxiesOf(dataset, view).find(({key}) => key === rest[0]);
     const values = columns[rest[0]], sign = rising ? 1 : -1;
     if (kind === "proxy") return {values, sign, name, show: (value) => `${name} ${shownProxy(value)}`};
-    const ofScore = percentiles(scores), ofProxy = percentiles(values.map((value) => sign * value));
+    const ofScore = remembered.ranks(scores), ofProxy = remembered.ranks(values, sign);
     return {
       values: ofScore.map((share, position) => share - ofProxy[position]),
       name: `rank by score minus rank by ${name}`,
@@ -146,20 +146,19 @@ async function measure(dataset, view, network, scores) {
 
 const percent = (share) => (Number.isNaN(share) ? "–" : `${Math.round(100 * share)} %`);
 
-function sorted(found, {values, sign = 1}, order, kind) {
-  const keys = new Float64Array(values.length);
-  const either = DIFFERENCES.includes(kind) && order === "";
+// All positions in the order of a view; examples without a value come last.
+function sorted({values, sign = 1}, {order, sort}) {
+  const kind = sort.split(":")[0], either = DIFFERENCES.includes(kind) && order === "";
   const turned = sign * (kind === "index" ? (order === "desc" ? -1 : 1) : order === "asc" ? -1 : 1);
-  for (const position of found) {
-    const value = either ? Math.abs(values[position]) : turned * values[position];
-    keys[position] = Number.isNaN(value) ? -Infinity : value;
-  }
-  return found.sort((a, b) => keys[b] - keys[a] || a - b);
+  return ordered(Float64Array.from(values, (value) => {
+    const key = either ? Math.abs(value) : turned * value;
+    return Number.isNaN(key) ? -Infinity : key;
+  }));
 }
 
 // --- which examples ------------------------------------------------------------------------------------------------
 
-function filtered(dataset, view, scores) {
+function filtered(order, dataset, view, scores) {
   const {flags, label} = dataset.columns, bits = (names) => names.split(",").reduce((mask, name) => {
     const bit = study.flags.indexOf(name);
     return bit < 0 ? mask : mask | 1 << bit;
@@ -167,14 +166,35 @@ function filtered(dataset, view, scores) {
   const only = bits(view.only), without = bits(view.without), type = view.type ? typeOf(dataset, view.type) : null;
   const codes = type && dataset.columns[`type:${type.family.key}`];
   const from = view.from === "" ? NaN : Number(view.from), to = view.to === "" ? NaN : Number(view.to);
-  return positions(dataset.count).filter((position) =>
+  const wanted = view.class === "" ? null : Number(view.class), fits = (position) =>
     (flags[position] & only) === only && !(flags[position] & without)
-    && (view.class === "" || label[position] === Number(view.class))
+    && (wanted === null || label[position] === wanted)
     && (!type || codes[position] === type.code)
-    && (Number.isNaN(from) || scores[position] >= from) && (Number.isNaN(to) || scores[position] <= to));
+    && (Number.isNaN(from) || scores[position] >= from) && (Number.isNaN(to) || scores[position] <= to);
+  const found = new Uint32Array(order.length);
+  let count = 0;
+  for (let place = 0; place < order.length; place++) if (fits(order[place])) found[count++] = order[place];
+  return found.subarray(0, count);
 }
 
 // --- showing -------------------------------------------------------------------------------------------------------
+
+// What a filter leaves as it is: the order of all examples, and ranks.
+const remembered = (() => {
+  let key, order;
+  const ranks = new WeakMap();
+  return {
+    order(by, view, epoch) {
+      const {dataset, architecture, method, sort} = view, now = [dataset, architecture, method, epoch, sort, view.order].join("/");
+      if (now !== key) [key, order] = [now, sorted(by, view)];
+      return order;
+    },
+    ranks(values, sign = 1) {
+      if (!ranks.has(values)) ranks.set(values, percentiles(sign === 1 ? values : values.map((value) => -value)));
+      return ranks.get(values);
+    },
+  };
+})();
 
 let latest = 0, busy = false, results = {order: new Uint32Array(0)};
 
@@ -190,8 +210,7 @@ async function show(view, problems = []) {
     const network = await dataset.network(view.architecture, view.method).load(epoch);
     const scores = network.scores(epoch), by = await measure(dataset, view, network, scores);
     if (turn !== latest) return;
-    const found = filtered(dataset, view, scores);
-    const order = sorted(found, by, view.order, view.sort.split(":")[0]);
+    const order = filtered(remembered.order(by, view, epoch), dataset, view, scores);
     results = {dataset, view, network, epoch: epoch ?? network.lastEpoch, scores, by, order};
     fillForm();
     showHistogram();
@@ -435,16 +454,17 @@ function describeNetwork() {
 
 const BARS = 40;
 
+// All scores, and in colour those of the matches; heights are square roots, so that few examples are seen beside many.
 function showHistogram() {
-  const {scores, order} = results, within = new Uint32Array(BARS), all = new Uint32Array(BARS);
-  const lowest = scores.reduce((low, score) => (score < low ? score : low), 0);
+  const {scores, order} = results, lowest = scores.reduce((low, score) => (score < low ? score : low), 0);
   const bar = (score) => Math.min(BARS - 1, Math.floor((score - lowest) / (1 - lowest) * BARS));
-  for (const score of scores) if (!Number.isNaN(score)) all[bar(score)]++;
-  for (const position of order) if (!Number.isNaN(scores[position])) within[bar(scores[position])]++;
-  const height = (count) => (count ? Math.sqrt(count / Math.max(...all)) : 0);
+  const within = new Uint32Array(BARS), all = new Uint32Array(BARS);
+  for (let place = 0; place < scores.length; place++) if (scores[place] >= lowest) all[bar(scores[place])]++;
+  for (let place = 0; place < order.length; place++) if (scores[order[place]] >= lowest) within[bar(scores[order[place]])]++;
+  const most = Math.max(1, ...all);
   byId("histogram").replaceChildren(...Array.from(all, (count, place) => {
-    const made = element("span"), share = height(count), inside = count ? height(within[place]) / share : 0;
-    made.style.height = `${100 * share}%`;
+    const made = element("span"), inside = count ? Math.sqrt(within[place] / count) : 0;
+    made.style.height = `${100 * Math.sqrt(count / most)}%`;
     made.style.background = `linear-gradient(to top, var(--mark) ${100 * inside}%, var(--line) 0)`;
     return made;
   }));
@@ -475,7 +495,7 @@ function clear() {
 function moveFocus(event) {
   const tiles = [...document.querySelectorAll(".tile")], at = tiles.indexOf(document.activeElement);
   if (at < 0) return;
-  const across = tiles.findIndex((one) => one.offsetTop > tiles[0].offsetTop);
+  const top = (one) => one.parentElement.offsetTop, across = tiles.findIndex((one) => top(one) > top(tiles[0]));
   const row = across < 0 ? tiles.length : across;
   const to = {ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - row, ArrowDown: at + row, Home: 0, End: tiles.length - 1}[event.key];
   if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
