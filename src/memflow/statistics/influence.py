@@ -333,10 +333,10 @@ class Null:
     def rate_from(self, observed: np.ndarray, least: int) -> np.ndarray:
         """The same of all pairs at or above each bin from ``least`` on, whatever their stratum, float64[BINS − least].
 
-        Not made monotone; infinite where nothing is observed.
+        Not made monotone; infinite or NaN where nothing is observed.
         """
         chance, found = (_tail(part.sum(axis=0))[least:] for part in (self.expected, observed))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return (chance + self.scale) / found
 
     def largest_p(self) -> float:
