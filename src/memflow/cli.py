@@ -53,8 +53,9 @@ in- and out-of-sample; a network that fits its training set has in-sample accura
 
 EXPLAIN_SUSPECTS = """\
 Needs runs that kept class probabilities (`probabilities: true` in the config). An example is suspect if runs that were
-not trained on it give its label little probability (cleanlab's self-confidence), and if its memorisation score rises
-with size; --by says which of the two the order follows. A suspect is a label to look at, not a proven error:
+not trained on it give its label little probability (cleanlab's self-confidence), or if its memorisation score rises
+with size; --by says which of the two the order follows. The second helps only in a family whose largest network fits
+wrong labels; elsewhere it misleads (docs/results.md). A suspect is a label to look at, not a proven error:
   memflow show DATASET INDEX        the image, and what every network says about it
 """
 
@@ -114,10 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("dataset", help="name of a dataset of the study")
     verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
-    verb.add_argument("--architecture", help="whose probabilities to use; default: the largest of the family")
+    verb.add_argument("--architecture", help="whose probabilities to use; default: what is right most often")
     verb.add_argument("--method", default=ONE_HOT, help=f"default: {ONE_HOT}")
-    verb.add_argument("--family", help="whose trajectories to use; default: the first one")
-    verb.add_argument("--by", choices=("both", "probabilities", "trajectories"), default="both", help="default: both")
+    verb.add_argument("--family", help="whose trajectories to use; default: the first with it")
+    verb.add_argument(
+        "--by",
+        choices=("probabilities", "trajectories", "both"),
+        default="probabilities",
+        help="default: probabilities",
+    )
     verb.add_argument("--top", type=int, default=20, help="how many to list; default: 20")
     verb.add_argument("--save", type=Path, metavar="FILE.csv", help="also write all of them as a table")
 

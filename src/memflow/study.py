@@ -119,6 +119,10 @@ class OpenStudy:
             raise InputError(f"of is {of!r}; allowed: {', '.join(kinds)}")
         return self._parquet("scores", f"{self._run(dataset, architecture, method)}{kinds[of]}.parquet")
 
+    def summary(self, dataset: str, architecture: str, method: str = ONE_HOT) -> pd.DataFrame:
+        """Means, shares and their intervals, with the size of the network (:func:`memflow.summary.summarise`)."""
+        return self._results.table(f"scores/{self._run(dataset, architecture, method)}.summary.csv")
+
     def counts(self, dataset: str, architecture: str, method: str = ONE_HOT) -> Counts:
         """Correct predictions in- and out-of-sample, group by group: see :class:`memflow.counts.Counts`."""
         return counts.load(self._results.path(f"counts/{self._run(dataset, architecture, method)}.npz"))
@@ -135,7 +139,7 @@ class OpenStudy:
 
     def sizes(self, dataset: str, family: str) -> list[str]:
         """Architectures of a family with trajectories, smallest first."""
-        columns = list(self.trajectories(dataset, family))
+        columns = map(str, self.trajectories(dataset, family))
         return [name for name in columns if (dataset, name, ONE_HOT) in self.runs]
 
     def distillation(self, dataset: str, family: str, method: str) -> pd.DataFrame:

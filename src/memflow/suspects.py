@@ -31,7 +31,7 @@ def table(
     architecture: str | None = None,
     method: str = ONE_HOT,
     family: str | None = None,
-    by: str = "both",
+    by: str = "probabilities",
 ) -> pd.DataFrame:
     """Training examples, the most suspect label first.
 
@@ -40,13 +40,15 @@ def table(
     study : OpenStudy
     dataset : str
     architecture : str, optional
-        Whose probabilities are used; the largest of the family without.
+        Whose probabilities are used; without, the largest of the family, or else the network that is most often right
+        out-of-sample.
     method : str
     family : str, optional
         Whose trajectories are used; the first that the architecture is in without.
     by : {"probabilities", "trajectories", "both"}
-        What the order follows: the label's quality; the rise of the score from the smallest to the largest size; or the
-        mean of the ranks of the two.
+        What the order follows: the label's quality; the change of the score from the smallest to the largest size; or
+        the mean of the ranks of the two. A change speaks only where the largest network fits wrong labels: in a family
+        that cannot, theirs stay at 0.
 
     Returns
     -------
@@ -54,7 +56,8 @@ def table(
         ``rank`` from 1, ``index``, ``label``, ``suggested`` (label of the largest probability), ``label_quality`` (by
         cleanlab: the label's mean probability out-of-sample; low is suspect), ``is_issue`` (whether confident learning
         counts it as an error), ``memorisation``, ``acc_out`` (its C-score), ``type`` and ``delta`` of the trajectory
-        where there is a family, ``label_noise`` and ``original_label`` (where labels were changed on purpose).
+        where there is a family, ``label_noise`` and ``original_label`` (where labels were changed on purpose). Its
+        ``attrs`` say which ``architecture``, ``method`` and ``family`` were used.
 
     Raises
     ------
@@ -63,7 +66,11 @@ def table(
     """
     if by not in SIGNS:
         raise InputError(f"by is {by!r}; allowed: {', '.join(SIGNS)}")
-    family, architecture = _chosen(study, dataset, family, architecture, needs_family=by != "probabilities")
+    family, architecture = _chosen(study, dataset, family, architecture, method)
+    if family is None and by != "probabilities":
+        raise InputError(
+            f"{architecture} is in no family of {dataset} with trajectories; rank by probabilities instead"
+        )
     data, scores = study.dataset(dataset), study.scores(dataset, architecture, method)
     found = scores[["index", "label", "memorisation", "acc_out", "label_noise"]].assign(
         original_label=data.original_label,
@@ -80,6 +87,7 @@ def table(
     columns = [name for name in [*columns, "label_noise", "original_label"] if name in found]
     found = found[columns]
     found.insert(0, "rank", np.arange(1, len(found) + 1))
+    found.attrs = {"architecture": architecture, "method": method, "family": family}
     return found
 
 
@@ -158,8 +166,10 @@ def describe(found: pd.DataFrame, class_names: list[str], top: int = SHOWN) -> s
         types = zip(first["type"].fillna("no score"), first["delta"], strict=True)
         columns["trajectory"] = [f"{name} {delta:+z.2f}" for name, delta in types]
     lines = [list(columns), *(list(map(str, line)) for line in zip(*columns.values(), strict=True))]
+    used = f"By {found.attrs['architecture']} ({found.attrs['method']})"
+    used += f", trajectories along {found.attrs['family']}:" if found.attrs["family"] else ":"
     counted = f"{int(found['is_issue'].sum()):,} of {len(found):,} labels count as errors by confident learning."
-    said = [*aligned(lines, text_columns=4), "", counted]
+    said = [used, *aligned(lines, text_columns=4), "", counted]
     if of := precision(found):
         said.append(
             f"{of['flipped']:,} labels were changed on purpose: they make up {of['precision']:.0%} of as many ranked "
@@ -169,16 +179,21 @@ def describe(found: pd.DataFrame, class_names: list[str], top: int = SHOWN) -> s
 
 
 def _chosen(
-    study: "OpenStudy", dataset: str, family: str | None, architecture: str | None, needs_family: bool
+    study: "OpenStudy", dataset: str, family: str | None, architecture: str | None, method: str
 ) -> tuple[str | None, str]:
-    """Family and architecture; what is not given follows from the other."""
-    sizes = {name: study.sizes(dataset, name) for name in ([family] if family else study.families(dataset))}
-    if family is None:
-        family = next((name for name, members in sizes.items() if architecture in [None, *members]), None)
-    if family is None and (needs_family or architecture is None):
-        has = f"{architecture} is in none" if architecture else "there are none"
-        raise InputError(
-            f"no family of {dataset} has trajectories to go by ({has}); name an architecture and rank by probabilities "
-            "alone (--architecture, --by probabilities)"
-        )
-    return family, architecture or sizes[str(family)][-1]
+    """Family and architecture; what is not given follows from the other, or else from what predicts best."""
+    if family is not None:
+        return family, architecture or study.sizes(dataset, family)[-1]
+    architecture = architecture or _best(study, dataset, method)
+    names = [name for name in study.families(dataset) if architecture in study.sizes(dataset, name)]
+    return next(iter(names), None), architecture
+
+
+def _best(study: "OpenStudy", dataset: str, method: str) -> str:
+    """The network whose runs are most often right out-of-sample."""
+    trained = [run[1] for run in study.runs if run[0] == dataset and run[2] == method]
+    accuracy = {name: study.scores(dataset, name, method)["acc_out"].mean() for name in trained}
+    networks = [name for name in trained if study.summary(dataset, name, method)["parameters"][0]]
+    if not networks:
+        raise InputError(f"{dataset} has no network with scores by method {method!r}; name another (--method)")
+    return max(networks, key=lambda name: accuracy[name])

@@ -56,6 +56,8 @@ def study_of_runs(
     n_test: int = 20,
     seeds: int = 40,
     block_size: int = 20,
+    data: Dataset | None = None,
+    parameters: int = 0,
     **settings: Any,
 ) -> Made:
     """Write dataset, blocks and counts.
@@ -63,7 +65,8 @@ def study_of_runs(
     ``outcome`` takes masks bool[runs, n] and a generator; it returns what a learner would at its last epoch, without
     the axis of epochs. Outcomes that it leaves out are fair coins.
     """
-    data = noise_images(n=n, n_test=n_test)
+    data = data or noise_images(n=n, n_test=n_test)
+    n, n_test = len(data.train), len(data.test)
     dataset = folder / "data/d.npz"
     prepared.save(data, dataset)
     provenance.write([dataset], {"dataset": "d"}, inputs={}, started=provenance.now())
@@ -78,7 +81,7 @@ def study_of_runs(
             "train_correct": random.random(masks.shape) < 0.5,
             "test_correct": random.random((len(part), n_test)) < 0.5,
         }
-        made |= outcome(masks, random)
+        made |= outcome(masks, random) | {"parameters": np.array(parameters)}
         made |= {name: made[name][:, None] for name in ("train_correct", "test_correct")}
         path = folder / f"runs/d/net/one-hot/block-{number}.npz"
         write_npz(path, {"seeds": np.array(part), "epochs": np.array([3], dtype=np.int32), **pack(made, masks)})
