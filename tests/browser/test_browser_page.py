@@ -192,9 +192,8 @@ def test_the_detail_of_an_example_with_every_flag(visitor, table, dataset):
     ):
         assert part in text
     row = table("large").loc[3]
-    assert page.inner_text(".score") == f"{row.memorisation:.3f} {row.ci_low:.3f} to {row.ci_high:.3f}".replace(
-        "-", "−"
-    )
+    numbers = f"Score {row.memorisation:.3f} interval {row.ci_low:.3f} to {row.ci_high:.3f}"
+    assert page.text_content(".score") == numbers.replace("-", "−")
     assert f"of 70 runs that were trained on this example, {round(70 * row.acc_in)} got it right" in text
     cited = page.input_value("#cite")
     assert dataset.fingerprint in cited
@@ -301,6 +300,14 @@ def test_arrows_go_on_to_the_next_page(visitor):
     visitor.settled()
     assert "97 to 192 shown" in page.inner_text("#count")
     assert page.evaluate("document.activeElement.classList.contains('tile')")
+
+
+def test_what_another_network_lacks_is_said(visitor):
+    page = visitor.open("#sort=proxy:aum")
+    choose(visitor, architecture="small")
+    assert "small cannot be sorted by proxy:aum; this is by score." in page.inner_text("#notice")
+    choose(visitor, architecture="large")
+    assert not page.is_visible("#notice")
 
 
 def test_pages(visitor):

@@ -5,12 +5,15 @@ const study = JSON.parse(document.getElementById("study").textContent);
 const ONE_HOT = "one-hot";
 
 const memflow = (() => {
-  const arrived = new Map(), asked = new Map();
+  const arrived = new Map();
+  const asked = new Map();
   const types = {u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i4: Int32Array, f4: Float32Array, f8: Float64Array};
 
   function decode([kind, text]) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return new types[kind](bytes.buffer);  // every processor with a browser is little-endian
+    const letters = atob(text);
+    const bytes = new Uint8Array(letters.length);
+    for (let place = 0; place < letters.length; place++) bytes[place] = letters.charCodeAt(place);
+    return new types[kind](bytes.buffer); // every processor with a browser is little-endian
   }
 
   // Called by each file of data.
@@ -20,13 +23,19 @@ const memflow = (() => {
 
   function run(file) {
     if (!asked.has(file)) {
-      asked.set(file, new Promise((resolve, reject) => {
-        const script = document.createElement("script");
-        script.src = file;
-        script.onload = () => resolve();
-        script.onerror = () => { asked.delete(file); reject(new MissingFile(file, "file")); };
-        document.head.append(script);
-      }));
+      asked.set(
+        file,
+        new Promise((resolve, reject) => {
+          const script = document.createElement("script");
+          script.src = file;
+          script.onload = () => resolve();
+          script.onerror = () => {
+            asked.delete(file);
+            reject(new MissingFile(file, "file"));
+          };
+          document.head.append(script);
+        }),
+      );
     }
     return asked.get(file);
   }
@@ -44,25 +53,36 @@ const memflow = (() => {
 
 class MissingFile extends Error {
   constructor(file, what) {
-    super(`The ${what} ${file} is missing or damaged. index.html and the folders data, images and vendor beside it ` +
-      "belong together: copy them as a whole, or make the browser again.");
+    super(
+      `The ${what} ${file} is missing or damaged. index.html and the folders data, images and vendor beside it ` +
+        "belong together: copy them as a whole, or make the browser again.",
+    );
     this.file = file;
   }
 }
 
 // Newcombe's interval of right_in / n_in − right_out / n_out (his method 10), as the score tables have it.
 function wilson(right, runs) {
-  const z = study.z, p = right / runs, scale = 1 + z * z / runs;
-  const centre = (p + z * z / (2 * runs)) / scale;
-  const half = z / scale * Math.sqrt(p * (1 - p) / runs + z * z / (4 * runs * runs));
+  const z = study.z;
+  const p = right / runs;
+  const scale = 1 + (z * z) / runs;
+  const centre = (p + (z * z) / (2 * runs)) / scale;
+  const half = (z / scale) * Math.sqrt((p * (1 - p)) / runs + (z * z) / (4 * runs * runs));
   return [Math.min(Math.max(centre - half, 0), p), Math.max(Math.min(centre + half, 1), p)];
 }
 
 function estimate(rightIn, nIn, rightOut, nOut) {
-  const pIn = rightIn / nIn, pOut = rightOut / nOut, score = pIn - pOut;
-  const [lowIn, highIn] = wilson(rightIn, nIn), [lowOut, highOut] = wilson(rightOut, nOut);
+  const pIn = rightIn / nIn;
+  const pOut = rightOut / nOut;
+  const score = pIn - pOut;
+  const [lowIn, highIn] = wilson(rightIn, nIn);
+  const [lowOut, highOut] = wilson(rightOut, nOut);
   return {
-    rightIn, nIn, rightOut, nOut, score,
+    rightIn,
+    nIn,
+    rightOut,
+    nOut,
+    score,
     low: Math.max(score - Math.hypot(pIn - lowIn, highOut - pOut), -1),
     high: Math.min(score + Math.hypot(highIn - pIn, pOut - lowOut), 1),
   };
@@ -79,17 +99,25 @@ class Network {
     this.cache = new Map();
   }
 
-  get converged() { return this.runs_not_converged === 0; }
+  get converged() {
+    return this.runs_not_converged === 0;
+  }
 
   async load(epoch) {
     this.counts = await memflow.columns(this.file);
     if (epoch !== undefined && epoch !== this.lastEpoch) {
-      await Promise.all(this.chunks.map(async (file, number) => { this.chunk(number, await memflow.columns(file)); }));
+      await Promise.all(
+        this.chunks.map(async (file, number) => {
+          this.chunk(number, await memflow.columns(file));
+        }),
+      );
     }
     return this;
   }
 
-  chunk(number, columns) { (this.chunked ??= [])[number] = columns; }
+  chunk(number, columns) {
+    (this.chunked ??= [])[number] = columns;
+  }
 
   async loadExample(position) {
     this.counts = await memflow.columns(this.file);
@@ -111,7 +139,8 @@ class Network {
   // Scores of all examples, NaN where one was never held out or never trained on.
   scores(epoch = this.lastEpoch) {
     if (!this.cache.has(epoch)) {
-      const {n_in, n_out} = this.counts, scores = new Float64Array(n_in.length);
+      const {n_in, n_out} = this.counts;
+      const scores = new Float64Array(n_in.length);
       const fill = (rightIn, rightOut, start, stride, offset) => {
         for (let k = 0, place = offset; place < rightIn.length; k++, place += stride) {
           scores[start + k] = rightIn[place] / n_in[start + k] - rightOut[place] / n_out[start + k];
@@ -146,28 +175,42 @@ class Dataset {
     this.near = groups(this.examples_.near_duplicate_group);
   }
 
-  get columns() { return this.examples_; }
+  get columns() {
+    return this.examples_;
+  }
 
   network(architecture, method) {
     return this.networks.find((network) => network.architecture === architecture && network.method === method);
   }
 
-  family(key) { return this.families.find((family) => family.key === key); }
+  family(key) {
+    return this.families.find((family) => family.key === key);
+  }
 
-  familyOf(architecture) { return this.families.find((family) => family.architectures.includes(architecture)); }
+  familyOf(architecture) {
+    return this.families.find((family) => family.architectures.includes(architecture));
+  }
 
-  get architectures() { return [...new Set(this.networks.map((network) => network.architecture))]; }
+  get architectures() {
+    return [...new Set(this.networks.map((network) => network.architecture))];
+  }
 
-  has(position, flag) { return Boolean(this.columns.flags[position] >> study.flags.indexOf(flag) & 1); }
+  has(position, flag) {
+    return Boolean((this.columns.flags[position] >> study.flags.indexOf(flag)) & 1);
+  }
 
   type(position, family) {
     const code = this.columns[`type:${family.key}`][position];
     return code ? family.types[code - 1] : null;
   }
 
-  className(label) { return this.classes[label]; }
+  className(label) {
+    return this.classes[label];
+  }
 
-  async proxyValues(architecture) { return memflow.columns(this.proxies[architecture].file); }
+  async proxyValues(architecture) {
+    return memflow.columns(this.proxies[architecture].file);
+  }
 
   // Copies of an example in training: those with exactly its pixels, and those with nearly the same.
   copies(position) {
@@ -181,7 +224,8 @@ class Dataset {
   }
 
   copiesInTest(position) {
-    const {copy_train, copy_test, copy_exact} = this.columns, found = [];
+    const {copy_train, copy_test, copy_exact} = this.columns;
+    const found = [];
     copy_train.forEach((other, row) => {
       if (other === position) found.push({position: copy_test[row], exact: Boolean(copy_exact[row])});
     });
@@ -202,14 +246,18 @@ function groups(group) {
 
 // Shares of the examples that have a smaller value, equals counted half: 0 to 1, NaN where there is no value.
 function percentiles(values) {
-  const sorted = Float64Array.from(values).filter((value) => !Number.isNaN(value)).sort();
+  const sorted = Float64Array.from(values)
+    .filter((value) => !Number.isNaN(value))
+    .sort();
   return Float64Array.from(values, (value) =>
-    (Number.isNaN(value) ? NaN : (below(sorted, value) + below(sorted, value, true)) / 2 / sorted.length));
+    Number.isNaN(value) ? NaN : (below(sorted, value) + below(sorted, value, true)) / 2 / sorted.length,
+  );
 }
 
 // How many of some sorted values are smaller than one, or with it no larger.
 function below(sorted, value, including = false) {
-  let low = 0, high = sorted.length;
+  let low = 0;
+  let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (sorted[middle] < value || (including && sorted[middle] === value)) low = middle + 1;
@@ -220,7 +268,9 @@ function below(sorted, value, including = false) {
 
 // Positions by falling key, equals in their order. Sorting numbers, then looking up, is much faster than comparing.
 function ordered(keys) {
-  const sorted = Float64Array.from(keys).sort(), taken = new Uint32Array(keys.length), order = new Uint32Array(keys.length);
+  const sorted = Float64Array.from(keys).sort();
+  const taken = new Uint32Array(keys.length);
+  const order = new Uint32Array(keys.length);
   const last = keys.length - 1;
   for (let position = last; position >= 0; position--) {
     const place = below(sorted, keys[position]);
@@ -229,20 +279,21 @@ function ordered(keys) {
   return order;
 }
 
-function positions(count) { return Uint32Array.from({length: count}, (_, position) => position); }
-
 // Image sheets, each loaded once.
 const sheets = (() => {
   const known = new Map();
   return {
     load(file) {
       if (!known.has(file)) {
-        known.set(file, new Promise((resolve, reject) => {
-          const image = new Image();
-          image.onload = () => resolve();
-          image.onerror = () => reject(new MissingFile(file, "image sheet"));
-          image.src = file;
-        }));
+        known.set(
+          file,
+          new Promise((resolve, reject) => {
+            const image = new Image();
+            image.onload = () => resolve();
+            image.onerror = () => reject(new MissingFile(file, "image sheet"));
+            image.src = file;
+          }),
+        );
       }
       return known.get(file);
     },
@@ -254,7 +305,8 @@ const datasets = new Map(study.datasets.map((entry) => [entry.name, new Dataset(
 // Numbers as text, with a true minus sign and never "−0".
 function signed(value, digits, plus = "") {
   if (value === null || Number.isNaN(value)) return "–";
-  const text = Math.abs(value).toFixed(digits), zero = Number(text) === 0;
+  const text = Math.abs(value).toFixed(digits);
+  const zero = Number(text) === 0;
   return (zero ? "" : value < 0 ? "−" : plus) + text;
 }
 

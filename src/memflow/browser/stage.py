@@ -1,6 +1,7 @@
 """Stage browser: write the page and what it loads."""
 
 import json
+import logging
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from memflow.proxy_names import name as proxy_name
 from memflow.results import Results
 from memflow.uncommitted import STAMP
 
-SCRIPTS = ("data.js", "gallery.js", "detail.js")
+log = logging.getLogger(__name__)
+
+SCRIPTS = ("data", "view", "gallery", "controls", "detail", "numbers", "charts")
 VENDORED = ("d3", "plot")  # in the order in which they are loaded
 CHUNK = 4096  # examples to a file of what only a detail view needs
 
@@ -62,6 +65,7 @@ def run(spec: dict[str, Any], results: Path, page: Path, output: Path) -> None:
         "datasets": datasets,
     }
     write_bytes(output, _filled(page, study))
+    log.info("%s: %d files beside it", output, len(assets.written))
     assets.remove_stale()
     provenance.write([output], spec, inputs=inputs, started=started, details={"assets": assets.written})
 
@@ -188,7 +192,7 @@ def _filled(page: Path, study: dict[str, Any]) -> bytes:
         "title": escape(study["study"]),
         "style": (page / "browser.css").read_text(encoding="utf-8"),
         "study": about,
-        "script": "\n".join((page / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "script": "\n".join((page / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
     }
     for key, content in parts.items():
         text = text.replace(f"<!-- {key} -->", content)
