@@ -42,7 +42,7 @@ def without(key):
 
 
 def specs(study):
-    """Every spec of a study as text, but those of its report and scorecard, which depend on all of it."""
+    """Every spec of a study as text, but those of its report, browser and scorecard, which depend on all of it."""
     found = {("runs", *run): study.runs_spec(*run) for run in study.runs}
     for run in study.runs:
         found |= {("block", *run, block): study.block_spec(*run, block) for block in study.methods[run[2]].blocks}
@@ -58,6 +58,10 @@ def specs(study):
         for name in study.families:
             found["transitions", dataset, name] = study.transitions_spec(dataset, name)
             found["sensitivity", dataset, name] = study.sensitivity_spec(dataset, name)
+        for run in study.influence_on(dataset):
+            found["influence", dataset, *run] = study.influence_spec(dataset, *run)
+        for run in study.privacy_on(dataset):
+            found["privacy", dataset, *run] = study.privacy_spec(dataset, *run)
         found["prepare", dataset] = study.prepare_spec(dataset)
         found |= {("trajectories", dataset, name): study.trajectories_spec(dataset, name) for name in study.families}
         for family, method in study.distilled_along(dataset):
@@ -76,6 +80,8 @@ def figure_specs(study, dataset):
         "sizes figure": study.mean_memorisation_spec(dataset),
         "hazards": study.hazards_spec(dataset),
     }
+    if study.privacy_on(dataset):
+        found["privacy figure"] = study.privacy_figure_spec(dataset)
     if study.distilled_along(dataset):
         found["distillation figure"] = study.distillation_figure_spec("distillation_joint", dataset)
     if study.tracked(dataset):

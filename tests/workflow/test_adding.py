@@ -9,6 +9,7 @@ from conftest import PROJECT
 
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (PROJECT / "docs/adding.md").read_text(), re.M | re.S))
 RESULTS = "results/tiny"
+LAST = dict.fromkeys(("claims", "browser", "audit", "report"), 1)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_a_network_of_your_own(page):
     (clone.root / "my_nets.py").write_text(module)
     clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(entry, 2)}")
     clone.edit("studies/tiny.yaml", "recipes:\n", f"recipes:\n{indented(recipe, 2)}")
-    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "audit": 1, "report": 1}
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1} | LAST
     table = scores_of(clone, "digits-noisy/mine")
     assert table["memorisation"].notna().all()
     made = f"{RESULTS}/scores/digits-noisy/mine/one-hot.parquet"
@@ -47,7 +48,7 @@ def test_a_dataset(page):
     clone.edit("studies/tiny.yaml", "datasets:\n", f"datasets:\n{indented(config, 2)}")
     assert clone.planned() == {
         "prepare": 1, "train": 6, "count": 3, "score": 3, "epochs": 3, "classify": 1, "transitions": 1,
-        "sensitivity": 1, "claims": 1, "audit": 1, "report": 1, **dict.fromkeys(figures(clone), 1),
+        "sensitivity": 1, **LAST, **dict.fromkeys(figures(clone), 1),
     }  # fmt: skip
     table = scores_of(clone, "stripes/nearest-neighbour")
     assert len(table) == 200
@@ -60,7 +61,7 @@ def test_an_architecture(page):
     add_line(clone, "src/memflow/registry.py", "FUSED = {", entry)
     add_form(clone, "cifar-resnet", schema)
     clone.edit("studies/tiny.yaml", "architectures:\n", f"architectures:\n{indented(config, 2)}")
-    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1, "claims": 1, "audit": 1, "report": 1}
+    assert clone.planned() == {"train": 2, "count": 1, "score": 1, "epochs": 1} | LAST
     table = scores_of(clone, "digits-noisy/pooled")
     assert table["memorisation"].notna().all()
     probed = clone.run("memflow", "plan", "studies/tiny.yaml", "--probe")
@@ -102,9 +103,9 @@ def indented(text, spaces):
 
 
 def figures(clone):
-    """Rules of those of a dataset without noise, students and proxies."""
+    """Rules of those of a dataset without noise, students, proxies and membership inference."""
     names = [path.stem for path in (clone.root / "workflow/scripts").glob("*.py")]
-    others = ("distillation_", "teacher_", "proxy_", "artificial_")
+    others = ("distillation_", "teacher_", "proxy_", "artificial_", "memorisation_vs_")
     as_rules = {name: f"{name}_figure" for name in ("transitions", "sensitivity")}  # the stages have the plain names
     return sorted(as_rules.get(name, name) for name in names if not name.startswith(others))
 

@@ -12,9 +12,11 @@ RESULTS = "results/tiny"
 DISTILLED = "distilled-from-resnet8-w1"
 METHODS = {"distillation": {DISTILLED: {"teacher": "resnet8-w1"}}, "proxies": {"runs": 2, "block_size": 2}}
 METHODS |= {"removal": {"runs": 2, "block_size": 2}}
+METHODS |= {"influence": {"architectures": ["mlp-8"]}, "privacy": {"architectures": ["mlp-8"]}}
 ARMS = ("none", "memorised", "random")
 SHOWN = ("claims", "audit", "report")  # the verdicts on the claims, the audit, and the page that shows them
 OF_DISTILLATION = ("distillation_joint", "distillation_by_trajectory", "teacher_transfer")
+OF_RUNS = ("memorisation_vs_vulnerability", "browser")  # show influence and membership inference
 OF_PROXIES = ("proxy_agreement", "proxy_bimodality", "proxy_trajectories", "proxy_disagreement")
 
 
@@ -24,7 +26,7 @@ def planned(finished, tmp_path_factory):
     root = tmp_path_factory.mktemp("methods") / "clone"
     shutil.copytree(finished.root, root, symlinks=True)
     clone = Clone(root)
-    jobs = {"removal": clone.planned(study=with_methods(clone, distillation=None, proxies=None))}
+    jobs = {"removal": clone.planned(study=with_methods(clone, **dict.fromkeys(METHODS.keys() - {"removal"})))}
     return clone, jobs | {"all": clone.planned(study=with_methods(clone))}
 
 
@@ -65,6 +67,7 @@ def test_methods_train_what_is_new_and_their_teachers_whose_weights_were_not_kep
     assert jobs["distil"] == 1
     assert jobs["proxies"] == 2
     assert jobs["select"] == jobs["removal"] == 1
+    assert jobs["influence"] == jobs["privacy"] == 2  # of one-hot runs and of students
     assert "prepare" not in jobs
     assert all(jobs[name] == 1 for name in (*OF_DISTILLATION, *OF_PROXIES))
 
@@ -115,12 +118,13 @@ def test_a_second_method_trains_its_students_only(clone):
     assert jobs.pop("train") == 2
     assert "train_teacher" not in jobs
     assert jobs.pop("count") == jobs.pop("score") == jobs.pop("distil") == 1
-    assert set(jobs) == {"mean_memorisation", *OF_DISTILLATION, *SHOWN}
+    assert jobs.pop("influence") == jobs.pop("privacy") == 1
+    assert set(jobs) == {"mean_memorisation", *OF_DISTILLATION, *OF_RUNS, *SHOWN}
 
 
 def test_without_the_methods_nothing_is_trained_again(clone):
     jobs = again(clone, study="studies/tiny.yaml")
-    assert set(jobs) <= {"mean_memorisation", *SHOWN}
+    assert set(jobs) <= {"mean_memorisation", "browser", *SHOWN}
 
 
 def test_without_the_removal_only_the_verdicts_and_the_page_are_made_again(clone):
@@ -150,7 +154,7 @@ def test_more_tracked_runs_train_only_the_new_ones(clone):
     jobs = again(clone, study=with_methods(clone, proxies={"runs": 4, "block_size": 2}))
     assert jobs.pop("train") == 2
     assert jobs.pop("proxies") == 2
-    assert set(jobs) == {*OF_PROXIES, *SHOWN}
+    assert set(jobs) == {*OF_PROXIES, "browser", *SHOWN}
 
 
 def test_a_further_ratio_trains_runs_of_its_own(clone):
@@ -162,8 +166,10 @@ def test_a_further_ratio_trains_runs_of_its_own(clone):
 
 
 EDITS = [
-    ("distillation.py", "ROUNDING", "2 * ROUNDING / 2", {"distil", *OF_DISTILLATION, *SHOWN}),
-    ("proxies.py", "1 - original", "1.0 - original", {"proxies", *OF_PROXIES, *SHOWN}),
+    ("distillation.py", "ROUNDING", "2 * ROUNDING / 2", {"distil", *OF_DISTILLATION, "browser", *SHOWN}),
+    ("proxies.py", "1 - original", "1.0 - original", {"proxies", *OF_PROXIES, "browser", *SHOWN}),
+    ("influence.py", "FEWEST_RUNS = 2000", "FEWEST_RUNS = 2001", {"influence", "browser", *SHOWN[1:]}),
+    ("privacy.py", "CAUGHT_AT = RATES[0]", "CAUGHT_AT = RATES[0] + 0", {"privacy", OF_RUNS[0], *SHOWN[1:]}),
     ("removal.py", "(1 + confidence) / 2", "(1.0 + confidence) / 2", {"removal", *SHOWN}),
 ]
 

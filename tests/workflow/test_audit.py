@@ -27,12 +27,13 @@ OF_TRAJECTORIES, OF_TRANSITIONS = {"trajectories", "trajectory_examples"}, {"tra
 LAST = {"audit": 1, "report": 1}
 FIGURES = {*OF_SCORES, *OVER_TIME, *OF_TRAJECTORIES, *OF_TRANSITIONS, "sensitivity"}
 ALONG_SIZES = {"trajectories": 1, "transitions": 1, "sensitivity": 1, "claims": 1}
+OF_TABLES = {"browser": 1} | LAST  # what shows scores and trajectories
 
 
 def of_counts(architectures, figures=FIGURES):
     """What is stale with the counts of some architectures."""
     per_architecture = dict.fromkeys(("counts", "scores", "epochs"), architectures)
-    return per_architecture | ALONG_SIZES | LAST | of_figures(*figures)
+    return per_architecture | ALONG_SIZES | OF_TABLES | of_figures(*figures)
 
 
 def of_runs(architectures, figures=FIGURES):
@@ -43,7 +44,7 @@ def of_figures(*names):
     return {f"figure {name}": 1 for name in names}
 
 
-STANDING_ALONE = {"claims": 1} | LAST  # the verdicts, and what shows everything
+OF_TAU = {"trajectories": 1, "sensitivity": 1} | OF_TABLES
 OF_LABELS = {"data": 1} | of_runs(ALL) | of_figures("hazards")
 OF_ONE_NETWORK = of_runs(
     1, FIGURES - {"most_memorised", "score_distribution_by_epoch"}
@@ -54,12 +55,13 @@ KEYS = {  # what another value of each key makes stale: jobs by stage, figures b
     "subset_unit": ("group", of_runs(ALL)),
     "block_size": (8, of_runs(ALL) | {"runs": 3}),  # as many runs in half as many blocks
     "memorised_at": (0.3, of_counts(ALL) | {"counts": 0}),
-    "tau": (0.2, {"trajectories": 1, "sensitivity": 1} | STANDING_ALONE | of_figures(*OF_TRAJECTORIES, "sensitivity")),
-    "fdr": (0.1, {"trajectories": 1, "sensitivity": 1} | LAST | of_figures(*OF_TRAJECTORIES, "sensitivity")),
+    "tau": (0.2, {"claims": 1} | OF_TAU | of_figures(*OF_TRAJECTORIES, "sensitivity")),
+    "fdr": (0.1, OF_TAU | of_figures(*OF_TRAJECTORIES, "sensitivity")),
     "confidence": (0.9, of_counts(ALL) | {"counts": 0}),
+    "probabilities": (True, of_runs(NETWORKS)),
     "require_uniform_device": (True, of_counts(ALL)),
-    "families.networks.title": ("Networks", STANDING_ALONE | of_figures(*FIGURES)),
-    "families.networks.architectures": (["resnet8-w1", "mlp-8"], ALONG_SIZES | LAST | of_figures(*FIGURES)),
+    "families.networks.title": ("Networks", {"claims": 1} | OF_TABLES | of_figures(*FIGURES)),
+    "families.networks.architectures": (["resnet8-w1", "mlp-8"], ALONG_SIZES | OF_TABLES | of_figures(*FIGURES)),
     "datasets.digits-noisy.near_duplicates": (0.99, {"data": 1} | of_counts(ALL) | of_figures("hazards")),
     "datasets.digits-noisy.augment": (True, LAST),  # the recipe does not augment, but the page shows the config
     "datasets.digits-noisy.label_noise.kind": ("pair", OF_LABELS),

@@ -22,10 +22,10 @@ def once(*rules):
 
 # A stage and what is stale with it; the page shows every figure, and the verdicts on the claims.
 OF_SCORES = {"score": 3} | once("mean_memorisation", "score_distribution", "most_memorised", "memorised_vs_size")
-OF_SCORES |= once("artificial_vs_natural", "report")
+OF_SCORES |= once("artificial_vs_natural", "browser", "report")
 OVER_TIME = ("memorised_vs_epoch", "score_distribution_by_epoch", "train_test_gap", "artificial_vs_natural")
 OF_EPOCHS = {"epochs": 3} | once(*OVER_TIME, "claims", "report")
-OF_TRAJECTORIES = once("classify", "trajectories", "trajectory_examples", "report")
+OF_TRAJECTORIES = once("classify", "trajectories", "trajectory_examples", "browser", "report")
 OF_TRANSITIONS = once("transitions", "transitions_figure", "transient", "claims", "report")
 OF_SENSITIVITY = once("sensitivity", "sensitivity_figure", "report")
 OF_FAMILIES = OF_TRAJECTORIES | OF_TRANSITIONS | OF_SENSITIVITY
@@ -42,9 +42,12 @@ def test_a_finished_study_has_nothing_to_do(finished):
 
 
 def test_every_output_has_a_sidecar_that_describes_it(finished):
-    outputs = [
-        path for path in (finished.root / RESULTS).rglob("*") if path.is_file() and path.suffix not in (".json", ".log")
-    ]
+    results = finished.root / RESULTS
+    page = json.loads((results / "browser/index.html.prov.json").read_text())
+    assets = {results / "browser" / name for name in page["assets"]}
+    files = {path for path in results.rglob("*") if path.is_file() and path.suffix not in (".json", ".log")}
+    assert assets < files
+    outputs = files - assets
     assert len(outputs) > 20
     for output in outputs:
         record = json.loads(output.with_name(f"{output.name}.prov.json").read_text())
@@ -197,7 +200,7 @@ def test_more_seeds_train_only_the_new_blocks(clone):
 def test_a_new_architecture_trains_only_itself(clone):
     wider = {"mlp-16": {"model": "mlp", "hidden": [16], "recipe": "short"}}
     planned = clone.planned(study=clone.variant(architectures=wider))
-    assert planned == {"train": 2, **once("count", "score", "epochs", "claims", "report")}
+    assert planned == {"train": 2, **once("count", "score", "epochs", "claims", "browser", "report")}
 
 
 def test_a_changed_architecture_retrains_only_itself(clone):
