@@ -1,0 +1,1 @@
+"""A study's results in the file formats that other tools read."""
