@@ -246,21 +246,27 @@ function groups(group) {
 
 // Shares of the examples that have a smaller value, equals counted half: 0 to 1, NaN where there is no value.
 function percentiles(values) {
-  const sorted = Float64Array.from(values)
-    .filter((value) => !Number.isNaN(value))
-    .sort();
-  return Float64Array.from(values, (value) =>
-    Number.isNaN(value) ? NaN : (below(sorted, value) + below(sorted, value, true)) / 2 / sorted.length,
-  );
+  const sorted = Float64Array.from(values).sort(); // NaN last
+  const count = values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
+  const stops = new Uint32Array(count); // where the run of equals ends that each place is part of
+  for (let place = count - 1; place >= 0; place--) {
+    stops[place] = place + 1 < count && sorted[place + 1] === sorted[place] ? stops[place + 1] : place + 1;
+  }
+  const shares = new Float64Array(values.length).fill(NaN);
+  for (let position = 0; position < values.length; position++) {
+    const start = below(sorted, values[position]);
+    if (!Number.isNaN(values[position])) shares[position] = (start + stops[start]) / 2 / count;
+  }
+  return shares;
 }
 
-// How many of some sorted values are smaller than one, or with it no larger.
-function below(sorted, value, including = false) {
+// How many of some sorted values are smaller than one.
+function below(sorted, value) {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle] < value || (including && sorted[middle] === value)) low = middle + 1;
+    if (sorted[middle] < value) low = middle + 1;
     else high = middle;
   }
   return low;

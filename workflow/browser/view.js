@@ -191,12 +191,12 @@ function sorted({values, sign = 1}, {order, sort}) {
   const kind = sort.split(":")[0];
   const either = DIFFERENCES.includes(kind) && order === "";
   const turned = sign * (kind === "index" ? (order === "desc" ? -1 : 1) : order === "asc" ? -1 : 1);
-  return ordered(
-    Float64Array.from(values, (value) => {
-      const key = either ? Math.abs(value) : turned * value;
-      return Number.isNaN(key) ? -Infinity : key;
-    }),
-  );
+  const keys = new Float64Array(values.length);
+  for (let position = 0; position < values.length; position++) {
+    const key = either ? Math.abs(values[position]) : turned * values[position];
+    keys[position] = Number.isNaN(key) ? -Infinity : key;
+  }
+  return ordered(keys);
 }
 
 function filtered(order, dataset, view, scores) {
