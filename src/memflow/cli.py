@@ -21,8 +21,8 @@ A study is one config file. Snakemake runs it:
 
 Verbs for you: config, plan, status, summary, claims, show, suspects, export, validate, audit, clean. Verbs that the
 rules call, each making one output from its inputs: prepare, train, count, score, classify, distil, proxies, epochs,
-transitions, sensitivity, influence, privacy, select, removal, judge, browse, report. `memflow VERB --help` explains
-each.
+transitions, sensitivity, influence, privacy, select, removal, judge, browse, report.
+`memflow VERB --help` explains each.
 """
 
 EXPLAIN_RULE_VERB = """\

@@ -12,8 +12,18 @@ TIMES = {"started": "2026-11-03T10:00:00+00:00", "finished": "2026-11-03T10:30:0
 CPU = {"device": "cpu", "device_name": "AVX2", "torch": "2.14.1"}
 
 
-def write(results, names, inputs=(), *, recorded_as="results/small", definition=None, conditions=None, **circumstance):
-    """Files of one job with their record; inputs are names in the results."""
+def write(
+    results,
+    names,
+    inputs=(),
+    *,
+    recorded_as="results/small",
+    definition=None,
+    conditions=None,
+    assets=None,
+    **circumstance,
+):
+    """Files of one job with their record; inputs are names in the results, assets those of what a page loads."""
     for name in names:
         if not (results / name).exists():
             write_bytes(results / name, name.encode())
@@ -24,6 +34,7 @@ def write(results, names, inputs=(), *, recorded_as="results/small", definition=
         "inputs": {f"{recorded_as}/{name}": digest(results / name) for name in inputs},
         "outputs": {(results / name).name: digest(results / name) for name in names},
     }
+    record |= {"assets": assets} if assets else {}
     for name in names:
         write_bytes(results / f"{name}.prov.json", json.dumps(record).encode())
 

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from audit_helpers import write
+from audit_helpers import digest, write
 from helpers import noise_images, tiny_config
 
 from memflow import counts, files, provenance, scores
@@ -388,3 +388,17 @@ def test_it_imports_neither_torch_nor_snakemake():
     code = "import sys; import memflow.audit.verify; print({'torch', 'snakemake'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_a_page_loads_is_verified_with_it(tmp_path):
+    folder = tmp_path / "small/browser"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/a.js").write_bytes(b"columns")
+    write(tmp_path / "small", ["browser/index.html"], assets={"data/a.js": digest(folder / "data/a.js")})
+    assert problems(tmp_path / "small") == []
+    (folder / "data/a.js").write_bytes(b"column")
+    (problem,) = problems(tmp_path / "small")
+    assert problem.startswith("browser/index.html: loads browser/data/a.js, which is not what it was made with (sha256")
+    (folder / "data/a.js").unlink()
+    (problem,) = problems(tmp_path / "small")
+    assert "(it is missing)" in problem

@@ -18,8 +18,8 @@ VERBS = {
     "clean": "delete the weights of teachers",
     "summary": "say what a finished study found",
     "claims": "say which of the literature's claims a finished study supports",
-    "show": "show one training example",
     "suspects": "rank training examples by how likely their label is wrong",
+    "show": "show one training example",
     "audit": "say where results come from",
     "prepare": "load a dataset",
     "train": "train one block of seeds",
@@ -33,10 +33,10 @@ VERBS = {
     "sensitivity": "tell how results depend on runs",
     "influence": "tell which training examples help",
     "privacy": "tell how well membership",
-    "browse": "write the browser of all examples",
     "judge": "judge the claims of the literature",
     "select": "choose the memorised examples",
     "removal": "compare the test accuracy without memorised",
+    "browse": "write the browser of all examples",
     "report": "write the report of a finished study",
 }
 

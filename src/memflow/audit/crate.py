@@ -34,6 +34,7 @@ PROFILES = {
 FORMATS = {
     ".csv": "text/csv",
     ".html": "text/html",
+    ".js": "text/javascript",
     ".json": "application/json",
     ".npz": "application/zip",
     ".parquet": "application/vnd.apache.parquet",
@@ -45,9 +46,10 @@ OF_PROJECT = {
     "CITATION.cff": "application/yaml",
     "README.md": "text/markdown",
     "requirements.lock": "text/plain",
+    "accepted.json": "application/json",  # where code was accepted
 }
 COMPLETED = "http://schema.org/CompletedActionStatus"
-LARGE = ("data", "runs", "counts", "removal")  # stages whose arrays are inside a bundle only
+LARGE = ("data", "runs", "counts", "removal", "browser")  # stages whose arrays, or page, are inside a bundle only
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # of every member of the zip, so that equal content has equal bytes
 
 
@@ -86,7 +88,7 @@ def write(of: Audited, targets: list[Path], output: Path, *, bundle: bool = Fals
     crate = ROCrate(version="1.1")
     _describe(crate, of, found)
     files = dict(_files(crate, records, of.study.name, found, bundle))
-    _actions(crate, found, files)
+    _actions(crate, records, found, files)
     with tempfile.TemporaryDirectory(prefix="memflow-crate-") as folder:
         crate.write(folder)
         write_atomically(output, lambda file: _zip(Path(folder), file))
@@ -104,6 +106,8 @@ def _describe(crate: ROCrate, of: Audited, found: trace.Found) -> None:
     crate.description = f"{found['sentence']}.{dirty}"
     crate.datePublished = max(job["finished"] for job in found["jobs"])
     for name, kind in OF_PROJECT.items():
+        if not (code.ROOT / name).exists():
+            continue
         about = {"name": name, "encodingFormat": kind, "about": {"@id": "./"}}
         crate.add_file(code.ROOT / name, name, properties=about)
     crate.license = crate.dereference("LICENSE")
@@ -157,7 +161,7 @@ def _files(crate: ROCrate, records: Records, study: str, found: trace.Found, bun
         for name, digest in job["outputs"].items():
             path, about = records.path(name), {"name": PurePosixPath(name).name, "sha256": digest}
             about["encodingFormat"] = FORMATS.get(path.suffix, "application/octet-stream")
-            is_inside = bundle or name.split("/")[0] not in LARGE or path.suffix != ".npz"
+            is_inside = bundle or not (name.split("/")[0] in LARGE and path.suffix in (".npz", ".html"))
             if is_inside and not (name.endswith(".weights.npz") and not path.exists()):
                 if records.actual(name) != digest:
                     raise ProvenanceError(
@@ -168,12 +172,18 @@ def _files(crate: ROCrate, records: Records, study: str, found: trace.Found, bun
             else:
                 about["@type"] = "File"
                 yield name, crate.add(DataEntity(crate, f"urn:sha256:{digest}#{name}", properties=about))
+            for asset, recorded in records.assets(name).items() if bundle else ():
+                about = {"name": PurePosixPath(asset).name, "sha256": recorded}
+                about["encodingFormat"] = FORMATS[PurePosixPath(asset).suffix]
+                if records.actual(asset) != recorded:
+                    raise ProvenanceError(f"{records.path(asset)} is not what {path} was made with; run snakemake")
+                yield asset, crate.add_file(records.path(asset), f"results/{study}/{asset}", properties=about)
             record = provenance.sidecar(path)
             about = {"name": f"record of {path.name}", "encodingFormat": FORMATS[".json"]}
             yield f"{name}{SUFFIX}", crate.add_file(record, f"results/{study}/{name}{SUFFIX}", properties=about)
 
 
-def _actions(crate: ROCrate, found: trace.Found, files: dict[str, Any]) -> None:
+def _actions(crate: ROCrate, records: Records, found: trace.Found, files: dict[str, Any]) -> None:
     """The run of the workflow, and each of its jobs."""
     workflow, jobs = crate.mainEntity, found["jobs"]
     times = {"startTime": min(job["started"] for job in jobs), "endTime": max(job["finished"] for job in jobs)}
@@ -185,16 +195,17 @@ def _actions(crate: ROCrate, found: trace.Found, files: dict[str, Any]) -> None:
     engine = {"@type": "SoftwareApplication", "name": "Snakemake", "url": "https://snakemake.readthedocs.io"}
     engine["softwareVersion"] = version("snakemake")
     crate.add(ContextEntity(crate, "#snakemake", properties=engine))
-    started = [_action(crate, number, job, files) for number, job in enumerate(jobs)]
+    started = [_action(crate, records, number, job, files) for number, job in enumerate(jobs)]
     about = {"@type": "OrganizeAction", "name": "Snakemake's run", "instrument": {"@id": "#snakemake"}, **times}
     about |= {"result": {"@id": run.id}, "object": _few([{"@id": control} for _, control in started])}
     crate.add(ContextEntity(crate, "#organize", properties=about))
     crate.root_dataset["mentions"] = [*crate.root_dataset["mentions"], run, *(action for action, _ in started)]
 
 
-def _action(crate: ROCrate, number: int, job: trace.Found, files: dict[str, Any]) -> tuple[Any, str]:
+def _action(crate: ROCrate, records: Records, number: int, job: trace.Found, files: dict[str, Any]) -> tuple[Any, str]:
     """One job, and the id of what controlled it."""
-    outputs = [name for output in job["outputs"] for name in (output, f"{output}{SUFFIX}")]
+    made = [(output, f"{output}{SUFFIX}", *records.assets(output)) for output in job["outputs"]]
+    outputs = [name for names in made for name in names if name in files]
     about = {
         "@type": "CreateAction",
         "name": min(job["outputs"], key=len),

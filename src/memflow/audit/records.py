@@ -75,6 +75,11 @@ class Records:
         record = self.of(name)
         return record["outputs"][PurePosixPath(name).name] if record else None
 
+    def assets(self, name: str) -> dict[str, str]:
+        """Names and SHA-256 of what a page loads besides itself: files without records of their own."""
+        assets = (self.of(name) or {}).get("assets", {})
+        return {str(PurePosixPath(name).parent / asset): digest for asset, digest in assets.items()}
+
     def ancestry(self, *names: str) -> list[str]:
         """Some files and all that they were made from, each once, after its own inputs."""
         ordered: dict[str, None] = {}

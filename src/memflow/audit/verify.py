@@ -148,8 +148,17 @@ def _file(name: str, records: Records) -> Iterator[str]:
         yield from _later_seen(record, actual, records.inputs(AUDIT).get(name), records.of(AUDIT))
     if any(records.of(other) not in (None, record) for other in records.siblings(name)):
         yield "has another record than the other files of its job; delete them and run snakemake"
+    yield from _assets(name, records)
     yield from _inputs(name, records)
     yield from consistency.problems(name, records)
+
+
+def _assets(name: str, records: Records) -> Iterator[str]:
+    """What a page loads that is not what it was made with."""
+    for asset, recorded in records.assets(name).items():
+        if (actual := records.actual(asset)) != recorded:
+            what = f"sha256 {actual[:12]}, recorded {recorded[:12]}" if actual else "it is missing"
+            yield f"loads {asset}, which is not what it was made with ({what}); delete {name} and run snakemake"
 
 
 def _later_seen(record: dict[str, Any], actual: str, seen: str | None, audit: dict[str, Any] | None) -> Iterator[str]:
