@@ -141,6 +141,19 @@ def test_of_each_network_the_page_knows_its_runs(about):
     assert about["datasets"][0]["networks"][about["datasets"][0]["first"]]["architecture"] == "large"
 
 
+@pytest.mark.parametrize(
+    ("families", "scored", "first"),
+    [
+        ({"a": ["x", "y"], "b": ["v", "w"]}, "v w x y", "w"),
+        ({}, "v w", "w"),
+    ],
+)
+def test_the_first_network_is_the_largest_of_the_family_that_the_config_names_first(families, scored, first):
+    entry = {"scored": [[name, "one-hot"] for name in scored.split()] + [["v", STUDENT]]}
+    entry["families"] = {key: {"architectures": names} for key, names in families.items()}
+    assert entry["scored"][stage._first(entry)] == [first, "one-hot"]
+
+
 def test_examples_have_their_flags_and_types(study, about):
     dataset, entry = prepared.load(study[0] / "data/flagged.npz"), about["datasets"][0]
     found = columns(study[0] / "browser" / entry["examples"])

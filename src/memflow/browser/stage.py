@@ -78,7 +78,7 @@ def _dataset(results: Results, assets: Assets, spec: dict[str, Any], name: str) 
     copies = tables.copies_in_test()
     columns = examples(dataset) | copies
     families = []
-    for key, family in entry["families"].items():
+    for key, family in _families(entry):
         types, codes, numbers = tables.trajectories(f"trajectories/{name}/{key}/{ONE_HOT}.parquet")
         columns[f"type:{key}"] = codes
         families.append({"key": key, **family, **types, "file": assets.add_columns(f"{name}.{key}", numbers)})
@@ -170,10 +170,16 @@ def _chunks(assets: Assets, name: str, columns: Columns) -> list[str]:
     ]
 
 
+def _families(entry: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Families in the order of their architectures; that of their names may be any, since specs are sorted."""
+    order = [architecture for architecture, _ in entry["scored"]]
+    return sorted(entry["families"].items(), key=lambda item: order.index(item[1]["architectures"][0]))
+
+
 def _first(entry: dict[str, Any]) -> int:
     """Which of the scored networks is shown first: the largest of the first family, or else the last one-hot one."""
     scored = [tuple(of) for of in entry["scored"]]
-    largest = [(family["architectures"][-1], ONE_HOT) for family in entry["families"].values()]
+    largest = [(family["architectures"][-1], ONE_HOT) for _, family in _families(entry)]
     one_hot = [of for of in scored if of[1] == ONE_HOT]
     return scored.index(next(of for of in [*largest, *reversed(one_hot), *scored] if of in scored))
 
