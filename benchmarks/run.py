@@ -17,6 +17,8 @@ BENCHMARKS = {
     "fusing": "the default study's networks against one process per model",
     "tracking": "runs on the whole training set, tracked, against untracked ones",
     "scale": "merging and scoring 4,000 runs over 60,000 examples",
+    "influence": "influence of 50,000 on 10,000 examples from 2,000 runs",
+    "browser": "looking at 50,000 examples in a headless Chromium",
     "audit": "auditing a study of 2,000 blocks",
     "workflow": "what the workflow adds to Snakemake",
     "jobs": "what jobs cost on a cluster besides their work",
