@@ -1,0 +1,1 @@
+"""A study's scores against published ones, or the user's own."""
