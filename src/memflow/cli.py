@@ -9,7 +9,9 @@ from pathlib import Path
 from memflow import config, log
 from memflow.audit import commands as audit
 from memflow.commandline import add_verb
+from memflow.export import commands as export
 from memflow.methods import ARMS, ONE_HOT
+from memflow.validate import commands as validate
 
 DESCRIPTION = """\
 memflow measures which training examples an image classifier memorises.
@@ -134,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("index", type=int, help="the example's index, as in the tables")
     verb.add_argument("--results", type=Path, default=Path("results/digits"), help="default: results/digits")
     verb.add_argument("--save", type=Path, metavar="FILE.png", help="also write the picture, enlarged")
+
+    export.add(verbs)
+    validate.add(verbs)
 
     verb = add_verb(
         verbs,

@@ -38,7 +38,8 @@ def describe(folder: Path) -> str:
     for path in tables:
         lines += [*_dataset(read_numbers(path)), f"  figures: {path.parent}/", ""]
     lines += [f"Scores of every example, with intervals: {folder}/scores/<dataset>/<architecture>/<method>.parquet"]
-    report = folder / "report/report.html"
+    browser, report = folder / "browser/index.html", folder / "report/report.html"
+    lines += [f"Look at examples: {browser}"] if browser.exists() else []
     lines += [f"Start with: {report if report.exists() else tables[0].with_suffix('.png')}"]
     return "\n".join(lines)
 

@@ -20,6 +20,8 @@ VERBS = {
     "claims": "say which of the literature's claims a finished study supports",
     "suspects": "rank training examples by how likely their label is wrong",
     "show": "show one training example",
+    "export": "write a study's results as files that other tools read",
+    "validate": "compare a study's scores with published",
     "audit": "say where results come from",
     "prepare": "load a dataset",
     "train": "train one block of seeds",

@@ -1,6 +1,7 @@
 rule browser:
     input:
         data=collect(f"{RESULTS}/data/{{dataset}}.npz", dataset=study.datasets),
+        hazards=collect(f"{RESULTS}/data/{{dataset}}.hazards.csv", dataset=study.datasets),
         scores=all_scores(),
         trajectories=all_trajectories(),
         distillation=all_distillation(),

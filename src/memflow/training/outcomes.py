@@ -66,11 +66,11 @@ def unpack(bits: np.ndarray, n: int) -> np.ndarray:
 
 def join(units: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Packed outcomes one after the other along the runs; of what is a sum over runs, the sum."""
-    joined = {}
+    joined: dict[str, np.ndarray] = {}
     for name in sorted(units[0]):
         parts = [unit[name] for unit in units]
         if name in SUMMED:
-            joined[name] = np.sum(parts, axis=0, dtype=np.uint32)
+            joined[name] = np.stack(parts).sum(axis=0, dtype=np.uint32)
         else:
             joined[name] = parts[0] if name in SHARED else np.concatenate(parts)
     return joined
