@@ -161,9 +161,7 @@ def measure(
     blocks = list(blocks_by_class(labels[0]))
     for result in steadily(scan.of(found.look, blocks), "blocks of training examples", len(blocks)):
         found.take(*result)
-    pairs = pair_table(dataset, masks, correct, informative, runs, found.selected(fdr)).assign(
-        memorisation=lambda table: scores[np.searchsorted(dataset.train.index, table["train_index"])]
-    )
+    pairs = pair_table(dataset, masks, correct, informative, runs, found.selected(fdr), scores)
     return (
         pairs,
         neighbour_table(dataset, masks, correct, informative, found.by_train(), nulls["all"]),
@@ -275,6 +273,7 @@ def pair_table(
     informative: np.ndarray,
     runs: dict[str, np.ndarray],
     selected: dict[str, np.ndarray],
+    scores: np.ndarray,
 ) -> pd.DataFrame:
     """Pairs whose influence is at or above the threshold and stands out from chance.
 
@@ -288,6 +287,8 @@ def pair_table(
         Of each side.
     selected : dict of str to float64[4, pairs]
         From :meth:`Found.selected`.
+    scores : float64[n]
+        Memorisation of the training examples, from all runs.
 
     Returns
     -------
@@ -295,7 +296,7 @@ def pair_table(
         ``selected_on`` (``all`` runs, or the ``even`` or ``odd`` groups), ``train_index``, ``train_label``,
         ``test_index``, ``test_label``, ``same_class``, ``influence`` in the selecting runs, ``remeasured`` (in the
         other half, which did not choose; null for ``all``), ``p_value`` (one-sided), ``q_value`` (false discovery rate
-        of the pairs as significant as this one), ``memorisation`` of the training example, from all runs.
+        of the pairs as significant as this one), ``memorisation`` of the training example.
     """
     parts = []
     for name, (train, column, p, q) in selected.items():
@@ -310,6 +311,7 @@ def pair_table(
             remeasured=again,
             p_value=p,
             q_value=q,
+            memorisation=scores[train],
         )
         parts.append(part.sort_values(["q_value", "influence"], ascending=[True, False], kind="stable"))
     table = pd.concat(parts, ignore_index=True)

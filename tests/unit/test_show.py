@@ -90,6 +90,48 @@ def add_trajectories(dataset, study):
     return add
 
 
+@pytest.fixture
+def add_influence(dataset, study):
+    """Writes the neighbours of the example, seven of all classes and one of its own, as the stage does."""
+
+    def add(architecture, method="one-hot", **changes):
+        n, test = 8, dataset.test
+        train = dataset.train
+        rows = {"scope": ["all"] * 7 + ["same-class"], "train_index": INDEX, "train_label": train.labels[POSITION]}
+        rows |= {"test_index": test.index[:n], "test_label": test.labels[:n]}
+        rows |= {"rank": [*range(1, 8), 1], "influence": np.linspace(0.9, 0.2, n), "p_value": np.linspace(0, 0.7, n)}
+        path = study / "influence" / "toy" / architecture / f"{method}.by_train.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        summary = path.with_name(f"{method}.summary.csv")
+        pd.DataFrame(rows | changes).to_parquet(path)
+        pd.DataFrame({"selected_on": ["all"], "tests_informative": [250]}).to_csv(summary, index=False)
+        definition = {"stage": "influence", "fingerprint": dataset.fingerprint}
+        provenance.write([path, summary], definition, inputs={}, started=provenance.now())
+        return path
+
+    return add
+
+
+def test_the_test_examples_that_it_helps_most_are_shown(study, dataset, add_influence):
+    add_influence("wide")
+    text = describe(study)
+    assert "Test examples that runs get right more often with this one in training (one-hot)" in text
+    shown = [words.split() for words in text.splitlines() if words.strip().startswith("wide ")]
+    assert [row[1] for row in shown] == [str(index) for index in dataset.test.index[:5]]
+    assert shown[0][-3:] == ["+0.90", "<", "0.001"]
+    assert shown[1][-2:] == ["+0.80", "0.100"]
+    assert "by chance the smallest is about 0.004 of 250 (wide)." in " ".join(text.split())
+    assert "Test examples" not in describe(study, index=INDEX + 2)  # another example has no rows
+
+
+def test_neighbours_of_another_version_of_the_dataset_are_not_shown(study, add_influence):
+    path = add_influence("wide")
+    provenance.write([path], {"fingerprint": "other"}, inputs={}, started=provenance.now())
+    text = " ".join(describe(study).split())
+    assert "Test examples" not in text
+    assert "one-hot.by_train.parquet was made from another version of the dataset" in text
+
+
 def describe(study, index=INDEX, name="toy"):
     return show.describe(show.find(study, name, index), colour=False)
 
