@@ -112,6 +112,12 @@ def test_arrays_of_ones_own_are_named(study, tmp_path):
         reference.read(path)
 
 
+def test_arrays_of_objects_in_a_file_are_passed_over(study, tmp_path):
+    names = np.array(["a.png", None], dtype=object)
+    np.savez(tmp_path / "x.npz", scores=HARD, labels=study.dataset("d").train.labels, filenames=names)
+    assert np.array_equal(reference.read(tmp_path / "x.npz").scores, HARD)
+
+
 def test_what_memflow_exports_it_reads(study, tmp_path):
     merged = study.counts("d", "net")
     for name, expected in (("feldman-zhang", merged.scores()), ("c-score", 1 - HARD)):

@@ -1,6 +1,6 @@
 """Reading reference scores: published files, or a table of the user's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from memflow.validation import closest
 MEASURES = ("memorisation", "c-score")  # of the study: what the reference is compared with
 TABLES = {".csv": "csv", ".parquet": "parquet"}
 PUBLISHED = {"feldman-zhang": ("tr_mem", "tr_labels"), "c-score": ("scores", "labels")}  # names of scores and labels
+SKIPPED = ("infl_matrix_class", "tr_classidx_", "tt_classidx_")  # of files of Feldman & Zhang
 FORMATS = (*PUBLISHED, "npz", *TABLES.values())
 
 
@@ -93,13 +94,23 @@ def _columns(path: Path, kind: str | None) -> Mapping[str, np.ndarray]:
     try:
         if wanted == "npz":
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files if not name.startswith("infl_matrix")}
+                return dict(_arrays(file))
         table = pd.read_csv(path) if wanted == "csv" else pd.read_parquet(path)
     except Exception as error:  # what is no such file raises many kinds
         raise InputError(
             f"--reference {path} cannot be read as {wanted} ({error}); --format names another: {', '.join(FORMATS)}"
         ) from None
     return {str(name): table[name].to_numpy() for name in table}
+
+
+def _arrays(file: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays of numbers in an ``.npz``, but for the large ones that no score is among."""
+    for name in file.files:
+        if not name.startswith(SKIPPED):
+            try:
+                yield name, file[name]
+            except ValueError:  # an array of objects, such as names of files
+                continue
 
 
 def _recognised(columns: Mapping[str, Any]) -> str:
