@@ -32,6 +32,11 @@ def block_bytes(runs: int, epochs: int, n_train: int, n_test: int, network: bool
     return runs * (epochs * (correct + 3 * 4) + losses + log_odds + 8) + (9 if network else 6) * MEMBER
 
 
+def other_tools_bytes(runs: int, n_train: int, n_test: int, n_classes: int) -> int:
+    """What ``probabilities`` of the config adds to a block: class probabilities, and log-odds on the test split."""
+    return n_train * n_classes * 4 + runs * n_test * 2 + 2 * MEMBER
+
+
 def counts_bytes(runs: int, group_size: int, epochs: int, n_train: int, n_test: int) -> int:
     """A counts file; see :class:`memflow.counts.Counts`."""
     by_group = runs // group_size * (4 * n_train + n_test) * (1 if group_size < 256 else 2)

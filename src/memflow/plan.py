@@ -179,7 +179,7 @@ def _part(
         cost=cost,
         estimate=estimate,
         here=here,
-        disk=_disk(method, spec, data.n_train, data.n_test),
+        disk=_disk(method, spec, data),
         weights=_weights(study, run, spec, data),
     )
 
@@ -191,10 +191,12 @@ def _estimate(spec: dict[str, Any], data: Sizes, documented: list[Throughput]) -
     return throughputs.estimate(documented, spec, work, data.image_shape, data.n_classes)
 
 
-def _disk(method: Method, spec: dict[str, Any], n_train: int, n_test: int) -> int:
+def _disk(method: Method, spec: dict[str, Any], data: Sizes) -> int:
     """Bytes of the blocks, counts and scores of one dataset, architecture and method."""
-    epochs, runs = workload.evaluations(spec["recipe"]), method.seeds
+    epochs, runs, n_train, n_test = workload.evaluations(spec["recipe"]), method.seeds, data.n_train, data.n_test
     block = disk.block_bytes(method.block_size, epochs, n_train, n_test, network="network" in spec)
+    if "probabilities" in spec:
+        block += disk.other_tools_bytes(method.block_size, n_train, n_test, data.n_classes)
     if not method.is_scored:
         return len(method.blocks) * block + (disk.proxies_bytes(runs, n_train) if method.kind == FULL_DATA else 0)
     group_size = subsets.group_size(spec["design"], Fraction(spec["ratio"]))

@@ -39,6 +39,18 @@ def test_a_block_has_the_size_that_is_planned(trained, architecture):
     assert planned == pytest.approx(block.stat().st_size, rel=0.1)
 
 
+def test_a_block_with_what_other_tools_want_has_the_size_that_is_planned(trained, tmp_path):
+    data, _ = trained
+    prepared.save(data, tmp_path / "data.npz")
+    study = Study(tiny_config(recipe={"epochs": 3, "evaluate_every": 2}, probabilities=True))
+    spec = study.block_spec("digits", "mlp", "one-hot", 0)
+    blocks.run(spec, tmp_path / "data.npz", tmp_path / "block-0.npz")
+    sizes = len(data.train), len(data.test)
+    planned = disk.block_bytes(4, workload.evaluations(spec["recipe"]), *sizes, network=True)
+    planned += disk.other_tools_bytes(4, *sizes, data.n_classes)
+    assert planned == pytest.approx((tmp_path / "block-0.npz").stat().st_size, rel=0.1)
+
+
 @pytest.mark.parametrize("architecture", ["mlp", "neighbour"])
 @pytest.mark.parametrize(("design", "group_size"), [("balanced", 2), ("iid", 1)])
 def test_a_counts_file_has_the_size_that_is_planned(trained, architecture, design, group_size):
@@ -103,7 +115,7 @@ def test_blocks_and_tables_of_proxies_have_the_order_of_size_that_is_planned(tmp
     blocks.run(study.block_spec(*run, 0), tmp_path / "data.npz", block)
     spec = study.runs_spec(*run)
     table_only = disk.proxies_bytes(0, n)
-    planned = plan._disk(study.methods["full-data"], spec, n, 301)
+    planned = plan._disk(study.methods["full-data"], spec, Sizes(n, 301, (1, 4, 4), 3))
     assert planned - table_only == pytest.approx(block.stat().st_size, rel=0.05)
     with np.load(block) as outcome:
         measures = [proxies.from_runs(name, outcome[f"proxy_{name}"]) for name in proxies.DIRECTIONS]
