@@ -254,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _rule_verb(verbs, "browse", _browse, "write the browser of all examples, a page that opens from disk")
     verb.add_argument("--results", type=Path, required=True, help="folder of the study's results")
-    verb.add_argument("--page", type=Path, required=True, help="folder with the sources of the page")
+    verb.add_argument("--page", type=Path, required=True, help="index.html of the sources, beside the others")
     verb.add_argument("--output", type=Path, required=True, help="page to write (.html); what it loads goes beside it")
 
     verb = _rule_verb(verbs, "report", _report, "write the report of a finished study, one HTML file")
@@ -450,7 +450,7 @@ def _browse(arguments: argparse.Namespace) -> None:
     from memflow.browser import stage
 
     config.check_code(arguments.spec)
-    stage.run(arguments.spec, arguments.results, arguments.page, arguments.output)
+    stage.run(arguments.spec, arguments.results, arguments.page.parent, arguments.output)
 
 
 def _judge(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ rule browser:
         distillation=all_distillation(),
         proxies=all_proxies(),
         influence=all_influence(),
-        page=sources_of_page(),
+        page=f"{PAGE}/index.html",
+        sources=sources_of_page(),
     output:
         **with_sidecars(page=f"{RESULTS}/browser/index.html"),
     log:
@@ -17,7 +18,6 @@ rule browser:
     params:
         spec=browser_spec,
         results=subpath(output.page, ancestor=2),
-        sources=PAGE,
     shell:
-        "memflow browse --spec {params.spec:q} --results {params.results:q} --page {params.sources:q}"
+        "memflow browse --spec {params.spec:q} --results {params.results:q} --page {input.page:q}"
         " --output {output.page:q} --log {log:q}"
