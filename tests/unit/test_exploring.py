@@ -4,7 +4,7 @@ import pytest
 from helpers import ARCHITECTURES, tiny_config
 from spec_helpers import changed_specs, full_config
 
-from memflow import outputs
+from memflow import costs, outputs
 from memflow.config import Study
 from memflow.validation import ConfigError
 
@@ -65,6 +65,12 @@ def test_probabilities_are_kept_by_networks_on_subsets_only():
     assert [run for run in kept.runs if "probabilities" in kept.runs_spec(*run)] == [
         run for run in kept.scored if run[1] != "neighbour"
     ]
+
+
+def test_what_is_kept_for_other_tools_is_in_the_cost_that_was_measured_without():
+    plain, keeping = (Study(full_config() | {"probabilities": keep}) for keep in (False, True))
+    run = ("digits", "resnet", "one-hot")
+    assert costs.definition(plain.runs_spec(*run)) == costs.definition(keeping.runs_spec(*run))
 
 
 def test_every_output_is_listed_with_the_spec_it_is_made_from():
