@@ -270,7 +270,7 @@ def _notes(study: Study, parts: list[Part], table: Path, data_bytes: int) -> lis
         *_measured_on(parts, table),
         f"Jobs: {len(study.datasets)} prepare, {trained:,} train ({left:,} left), {', '.join(stages)}; "
         "then trajectories and figures",
-        f"Disk: blocks, counts and scores as above, and {files} of data; figures, browser and report come on top.",
+        f"Disk: blocks, counts and scores as above, and {files} of data; figures and pages come on top.",
         *([_of_weights(weights, study)] if weights else []),
     ]
 
