@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memflow import counts, outcomes, provenance
-from memflow.data import prepared
+from memflow import outcomes, provenance
 from memflow.data.prepared import Dataset
-from memflow.files import sha256, write_csv, write_parquet
+from memflow.files import write_csv, write_parquet
 from memflow.progress import steadily
-from memflow.provenance import ProvenanceError
 from memflow.statistics.influence import (
     BINS,
     EDGE,
@@ -77,22 +75,16 @@ def run(
         If the counts or a block are missing, damaged, or not made by the spec's definition; the message names the file.
     """
     started = provenance.now()
-    dataset = prepared.load(dataset_path)
-    record = provenance.read(counts_path)
-    if differences := provenance.differences(
-        record["definition"], {**spec["counts"], "fingerprint": dataset.fingerprint}
-    ):
-        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
-    digests: dict[Path, str] = {}
-    found = outcomes.read(spec["counts"], dataset, blocks, digests, [PACKED[1]])
-    scores = counts.load_last(counts_path).scores()
+    dataset, merged, found, inputs = outcomes.read_with_counts(
+        spec["counts"], dataset_path, counts_path, blocks, [PACKED[1]]
+    )
     assert found.test_correct is not None
     tables = measure(
         dataset,
         found.masks,
         found.test_correct,
         found.group,
-        scores,
+        merged.scores(),
         threads=threads,
         **{key: spec[key] for key in ("threshold", "top", "fdr")},
     )
@@ -105,7 +97,6 @@ def run(
     paths.append(output.with_suffix(".summary.csv"))
     write_csv(paths[-1], summary.assign(**marks))
     log.info("%s", verdict(summary))
-    inputs = {dataset_path: sha256(dataset_path), counts_path: record["outputs"][counts_path.name], **digests}
     provenance.write(paths, {**spec, "fingerprint": dataset.fingerprint}, inputs=inputs, started=started)
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from memflow import subsets
-from memflow.counts import check_block, planned_seeds
+from memflow import provenance, subsets
+from memflow.counts import Counts, check_block, load_last, planned_seeds
+from memflow.data import prepared
 from memflow.data.prepared import Dataset
+from memflow.files import sha256
+from memflow.provenance import ProvenanceError
 from memflow.training.outcomes import LEVELS, PACKED, SUMMED, block_masks, unpack
 
 NAMES = (*PACKED, "log_odds", "test_log_odds", *SUMMED)
@@ -48,6 +51,55 @@ class Outcomes:
     def group(self) -> np.ndarray:
         """Number of each run's group, int64[K]."""
         return np.arange(len(self.masks)) // self.group_size
+
+
+def read_with_counts(
+    spec: dict[str, Any], dataset_path: Path, counts_path: Path, blocks: Sequence[Path], names: Sequence[str]
+) -> tuple[Dataset, Counts, Outcomes, dict[Path, str]]:
+    """Dataset, counts and outcomes of one dataset, architecture and method, checked to belong together.
+
+    Parameters
+    ----------
+    spec : dict
+        From :meth:`memflow.config.Study.counts_spec`.
+    dataset_path, counts_path : Path
+    blocks, names : sequence
+        As in :func:`read`.
+
+    Returns
+    -------
+    dataset : Dataset
+    merged : Counts
+        Without earlier epochs.
+    found : Outcomes
+    inputs : dict of Path to str
+        SHA-256 of every file.
+
+    Raises
+    ------
+    ProvenanceError
+        If the counts or a block are missing, damaged, or not made by the spec; the message names the file.
+    """
+    dataset, record = prepared.load(dataset_path), provenance.read(counts_path)
+    if differences := provenance.differences(record["definition"], {**spec, "fingerprint": dataset.fingerprint}):
+        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
+    inputs = {dataset_path: sha256(dataset_path), counts_path: record["outputs"][counts_path.name]}
+    found = read(spec, dataset, blocks, inputs, names)
+    check_merged(record, {path: inputs[path] for path in blocks})
+    return dataset, load_last(counts_path), found, inputs
+
+
+def check_merged(record: dict[str, Any], blocks: dict[Path, str]) -> None:
+    """Refuse blocks, given with their SHA-256, that some counts, given by their record, were not merged from.
+
+    Raises
+    ------
+    ProvenanceError
+        That names the first.
+    """
+    for path, digest in blocks.items():
+        if digest not in record["inputs"].values():
+            raise ProvenanceError(f"{path} is not the block that the counts were merged from; merge them again")
 
 
 def read(

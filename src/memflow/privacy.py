@@ -15,13 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from memflow import counts, outcomes, provenance
+from memflow import outcomes, provenance
 from memflow.counts import HALVES, MARKS, Counts
-from memflow.data import prepared
-from memflow.files import sha256, write_csv, write_parquet
+from memflow.files import write_csv, write_parquet
 from memflow.outcomes import Outcomes
 from memflow.progress import steadily
-from memflow.provenance import ProvenanceError
 from memflow.statistics.membership import (
     ATTACKS,
     area_under_curve,
@@ -61,15 +59,11 @@ def run(spec: dict[str, Any], dataset_path: Path, counts_path: Path, blocks: lis
         If the counts or a block are missing, damaged, or not made by the spec's definition; the message names the file.
     """
     started = provenance.now()
-    dataset = prepared.load(dataset_path)
-    record = provenance.read(counts_path)
-    expected = {**spec["counts"], "fingerprint": dataset.fingerprint}
-    if differences := provenance.differences(record["definition"], expected):
-        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
-    digests: dict[Path, str] = {}
-    found = outcomes.read(spec["counts"], dataset, blocks, digests, ["log_odds"])
+    dataset, merged, found, inputs = outcomes.read_with_counts(
+        spec["counts"], dataset_path, counts_path, blocks, ["log_odds"]
+    )
     attacked = Attacked(found)
-    merged, confidence = counts.load_last(counts_path), spec["confidence"]
+    confidence = spec["confidence"]
     constants: dict[str, Any] = {
         "runs": len(found.masks),
         **{key: spec[key] for key in ("pretraining_overlap", "teacher_data") if key in spec},
@@ -83,7 +77,6 @@ def run(spec: dict[str, Any], dataset_path: Path, counts_path: Path, blocks: lis
     write_parquet(output, examples, {"study": spec["study"], "fingerprint": dataset.fingerprint, **constants})
     for suffix, table in tables.items():
         write_csv(output.with_suffix(suffix), table.assign(**constants))
-    inputs = {dataset_path: sha256(dataset_path), counts_path: record["outputs"][counts_path.name], **digests}
     provenance.write(
         [output, *map(output.with_suffix, tables)],
         {**spec, "fingerprint": dataset.fingerprint},

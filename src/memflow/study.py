@@ -17,7 +17,6 @@ from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.methods import ONE_HOT
 from memflow.outcomes import NAMES, Outcomes
-from memflow.provenance import ProvenanceError
 from memflow.results import Results
 from memflow.validation import closest
 
@@ -196,9 +195,7 @@ class OpenStudy:
         folder = self.folder / "runs" / run
         blocks = sorted((path for path in folder.glob("block-*.npz") if BLOCK.fullmatch(path.name)), key=_number)
         found = outcomes.read(record["definition"], self.dataset(dataset), blocks, self._results.read, names)
-        for path in blocks:
-            if self._results.read[path] not in record["inputs"].values():
-                raise ProvenanceError(f"{path} is not the block that the counts were merged from; merge them again")
+        outcomes.check_merged(record, {path: self.read[path] for path in blocks})
         return found
 
     def _parquet(self, stage: str, name: str) -> pd.DataFrame:
