@@ -180,8 +180,8 @@ def test_foreign_counts_and_blocks_are_refused(made, tmp_path):
 
 def test_a_block_that_the_counts_were_not_merged_from_is_refused(made, tmp_path):
     other = study_of_runs(tmp_path, "influence", lambda masks, random: {}, n=N, n_test=TESTS, seeds=RUNS, **SETTINGS)
+    blocks = [*made.blocks[:3], other.blocks[3], *made.blocks[4:]]
     with pytest.raises(ProvenanceError, match=r"block-3\.npz is not the block that the counts were merged from"):
-        blocks = [*made.blocks[:3], other.blocks[3], *made.blocks[4:]]
         influence.run(made.spec, made.dataset, made.counts, blocks, made.output)
 
 
