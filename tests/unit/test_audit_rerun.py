@@ -27,6 +27,7 @@ CONFIG = tiny_config(
     families=FAMILY,
     distillation=STUDENTS,
     proxies={"runs": 4, "block_size": 2, "ratios": ["1/4"]},
+    probabilities=True,
 )
 STUDY = Study(CONFIG)
 ONE_HOT, TAUGHT = "runs/digits/mlp/one-hot/block-0.npz", "runs/digits/mlp/taught/block-0.npz"
@@ -239,3 +240,10 @@ def test_numbers_differ_by_the_largest_difference(old, new, size):
 
 def test_another_type_of_number_is_a_difference():
     assert rerun.compare(np.float32([1]), np.float64([1])).size == math.inf
+
+
+def test_a_sum_over_the_runs_is_compared_whole_or_bounds_its_part():
+    total, part = np.array([[5, 7], [0, 9]], dtype=np.uint32), np.array([[5, 2], [0, 3]], dtype=np.uint32)
+    assert rerun._part(total, part).size == 0
+    assert rerun._part(total, part + np.array([[1, 0], [0, 0]], dtype=np.uint32)).size == math.inf
+    assert rerun._part(total, part[:1]).size == math.inf

@@ -14,7 +14,7 @@ from memflow.audit.records import Records, run_of
 from memflow.data import prepared
 from memflow.errors import InputError
 from memflow.training import blocks, weights
-from memflow.training.outcomes import PACKED, SHARED, unpack
+from memflow.training.outcomes import PACKED, SHARED, SUMMED, unpack
 
 NOT_OF_A_RUN = ("started", "finished", "slurm_job_id", "code", "dirty_ancestry")  # parts of its circumstance
 WEIGHTS = ".weights.npz"
@@ -211,12 +211,22 @@ def _of_arrays(stored: Path, again: Path, seeds: range, n: dict[str, int]) -> di
         for key in sorted({*old.files, *new.files}):
             if key not in old.files or key not in new.files:
                 difference = Difference(math.inf, f"only in the {'old' if key in old.files else 'new'} file")
+            elif key in SUMMED and len(new["seeds"]) < len(old["seeds"]):
+                difference = _part(old[key], new[key])
             else:
-                difference = compare(old[key] if key in SHARED else old[key][rows], new[key], n.get(key))
+                of_all = key in SHARED or key in SUMMED
+                difference = compare(old[key] if of_all else old[key][rows], new[key], n.get(key))
             name = "weights" if key.startswith(weights.PREFIX) else key
             if difference.size > (found[name].size if name in found else 0):
                 found[name] = difference
     return found
+
+
+def _part(total: np.ndarray, part: np.ndarray) -> Difference:
+    """Whether a sum over some of a block's runs can be part of that over all, which is stored: it is nowhere larger."""
+    if total.shape != part.shape or (part > total).any():
+        return Difference(math.inf, "of these runs alone larger than the sum over the block")
+    return Difference(0, "no larger than the sum over the block")
 
 
 def compare(old: np.ndarray, new: np.ndarray, n: int | None = None) -> Difference:
