@@ -254,7 +254,7 @@ def test_two_commits_differ_in_the_outputs_that_a_key_or_a_function_decides(at_c
 
 
 def test_a_comment_makes_no_difference_between_commits(at_checkout):
-    assert between("first", "comment", at_checkout)[-1] == "36 of 36 outputs are the same at both commits"
+    assert between("first", "comment", at_checkout)[-1] == "37 of 37 outputs are the same at both commits"
 
 
 def test_a_commit_that_cannot_list_outputs_is_too_old(at_checkout):

@@ -108,13 +108,23 @@ def test_large_files_are_named_by_their_hash_and_all_others_are_inside(crates, f
         inside = {*archive.namelist()}
     made = [path for path in (finished.root / RESULTS).rglob("*") if path.is_file() and path.suffix != ".log"]
     names = {path.relative_to(finished.root).as_posix() for path in made}
-    large = {name for name in names if name.endswith(".npz")}
-    assert names - large <= inside
+    page = {name for name in names if "/browser/" in name and not name.endswith(".prov.json")}
+    large = {name for name in names if name.endswith(".npz")} | {f"{RESULTS}/browser/index.html"}
+    assert names - large - page <= inside
+    assert not page & inside
     assert not large & inside
     ids = {entity.id for entity in ROCrate(crates / "named.zip").get_entities()}
     for name in large:
         digest = hashlib.sha256((finished.root / name).read_bytes()).hexdigest()
         assert f"urn:sha256:{digest}#{name.removeprefix(f'{RESULTS}/')}" in ids
+
+
+def test_a_bundle_has_all_that_the_page_loads(crates, finished):
+    with zipfile.ZipFile(crates / "bundle.zip") as archive:
+        inside = {*archive.namelist()}
+    page = [path for path in (finished.root / RESULTS / "browser").rglob("*") if path.is_file()]
+    assert {path.relative_to(finished.root).as_posix() for path in page} <= inside
+    assert len(page) > 10
 
 
 def test_a_target_brings_what_it_was_made_from_and_nothing_else(finished, tmp_path):
