@@ -17,7 +17,7 @@ from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.errors import InputError
 from memflow.files import write_atomically
-from memflow.methods import FULL_DATA, ONE_HOT
+from memflow.methods import ARMS, FULL_DATA, ONE_HOT, removal_method
 from memflow.provenance import ProvenanceError
 from memflow.text import aligned
 from memflow.validation import closest
@@ -284,7 +284,7 @@ def _fingerprints(definition: Any) -> Iterator[str]:
 def _unscored(folder: Path, name: str) -> list[str]:
     """Architectures, with their method unless it is one-hot, that have runs or counts, and no scores.
 
-    Runs on the whole training set hold nothing out, and never have any.
+    Runs on the whole training set, or without some of it, hold nothing out at random, and never have any.
     """
     made = {
         stage: {(path.parent.name, path.name.partition(".")[0]) for path in (folder / stage / name).glob("*/*")}
@@ -294,7 +294,7 @@ def _unscored(folder: Path, name: str) -> list[str]:
     return [
         architecture if method == ONE_HOT else f"{architecture} ({method})"
         for architecture, method in unscored
-        if method != FULL_DATA
+        if method not in (FULL_DATA, *map(removal_method, ARMS))
     ]
 
 

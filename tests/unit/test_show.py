@@ -211,7 +211,7 @@ def test_runs_on_the_whole_training_set_have_no_scores_and_none_are_awaited(stud
 
 def test_methods_without_scores_are_named_with_their_architecture(study, add_scores):
     add_scores("wide")
-    for method in ("one-hot", "distilled-from-wide", "ratio-1-2", "full-data"):
+    for method in ("one-hot", "distilled-from-wide", "ratio-1-2", "full-data", "removal-none", "removal-random"):
         (study / "runs" / "toy" / "wide" / method).mkdir(parents=True)
     said = [text for text in show.find(study, "toy", INDEX).missing if text.startswith("Scores")]
     expected = ["Scores of wide (distilled-from-wide): not yet made.", "Scores of wide (ratio-1-2): not yet made."]
