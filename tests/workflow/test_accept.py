@@ -3,7 +3,7 @@
 import json
 import re
 
-from conftest import STUDY
+from clones import STUDY
 
 SGD = "src/memflow/training/sgd.py"
 SCORES = "src/memflow/scores.py"

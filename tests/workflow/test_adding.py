@@ -5,7 +5,7 @@ import textwrap
 
 import pandas as pd
 import pytest
-from conftest import PROJECT
+from clones import PROJECT
 
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (PROJECT / "docs/adding.md").read_text(), re.M | re.S))
 RESULTS = "results/tiny"

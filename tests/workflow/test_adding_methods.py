@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Clone
+from clones import Clone
 
 RESULTS = "results/tiny"
 DISTILLED = "distilled-from-resnet8-w1"

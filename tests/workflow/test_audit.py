@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, STUDY
+from clones import PROJECT, STUDY
 
 from memflow import outputs
 from memflow.audit import states

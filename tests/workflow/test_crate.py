@@ -11,7 +11,7 @@ import pytest
 import requests
 import requests_cache
 import rocrate
-from conftest import STUDY, clone_project
+from clones import STUDY, clone_project
 from rocrate.rocrate import ROCrate
 from rocrate_validator import services
 from rocrate_validator.models import Severity, ValidationSettings

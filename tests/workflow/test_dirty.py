@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from conftest import STUDY
+from clones import STUDY
 
 FIGURE = Path("results/tiny/figures/digits-noisy/score_distribution.png")
 

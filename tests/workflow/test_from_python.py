@@ -1,6 +1,6 @@
 """The script of docs/ that opens a study from Python, run on one."""
 
-from conftest import PROJECT
+from clones import PROJECT
 
 
 def test_the_script_draws_the_figures_own_numbers(finished, tmp_path):
