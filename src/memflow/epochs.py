@@ -18,7 +18,7 @@ from memflow.counts import Counts, check_block, count
 from memflow.data import prepared
 from memflow.data.prepared import Dataset
 from memflow.files import sha256, write_csv
-from memflow.provenance import ProvenanceError
+from memflow.outcomes import check_merged, read_record
 from memflow.statistics.resampling import degrees
 from memflow.statistics.rounding import ROUNDING
 from memflow.statistics.states import STATES, states
@@ -112,11 +112,7 @@ def run(spec: dict[str, Any], dataset_path: Path, counts_path: Path, blocks: lis
     """
     started = provenance.now()
     dataset = prepared.load(dataset_path)
-    record = provenance.read(counts_path)
-    expected = {**spec["counts"], "fingerprint": dataset.fingerprint}
-    differences = provenance.differences(record["definition"], expected)
-    if differences:
-        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
+    record = read_record(counts_path, spec["counts"], dataset.fingerprint)
     merged = counts.load(counts_path)
     digests: dict[Path, str] = {}
     sets = by_set(_read_blocks(spec["counts"], dataset, blocks, record, digests), merged.n_groups, merged.group_size)
@@ -393,8 +389,7 @@ def _read_blocks(
         masks = block_masks(spec["runs"], dataset, seeds)
         record = check_block(path, spec["runs"], dataset.fingerprint, seeds, masks)
         digests[path] = record["outputs"][path.name]
-        if digests[path] not in merged["inputs"].values():
-            raise ProvenanceError(f"{path} is not the block that the counts were merged from; merge them again")
+        check_merged(merged, {path: digests[path]})
         with np.load(path) as file:
             yield {name: file[name] for name in COUNTED}, masks
 

@@ -80,13 +80,26 @@ def read_with_counts(
     ProvenanceError
         If the counts or a block are missing, damaged, or not made by the spec; the message names the file.
     """
-    dataset, record = prepared.load(dataset_path), provenance.read(counts_path)
-    if differences := provenance.differences(record["definition"], {**spec, "fingerprint": dataset.fingerprint}):
-        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
+    dataset = prepared.load(dataset_path)
+    record = read_record(counts_path, spec, dataset.fingerprint)
     inputs = {dataset_path: sha256(dataset_path), counts_path: record["outputs"][counts_path.name]}
     found = read(spec, dataset, blocks, inputs, names)
     check_merged(record, {path: inputs[path] for path in blocks})
     return dataset, load_last(counts_path), found, inputs
+
+
+def read_record(counts_path: Path, spec: dict[str, Any], fingerprint: str) -> dict[str, Any]:
+    """The sidecar of some counts, after checking that the spec defines them, on the dataset of a fingerprint.
+
+    Raises
+    ------
+    ProvenanceError
+        If the file is not what its sidecar says, or was made by another definition; the message names it.
+    """
+    record = provenance.read(counts_path)
+    if differences := provenance.differences(record["definition"], {**spec, "fingerprint": fingerprint}):
+        raise ProvenanceError(f"{counts_path} does not belong to this study: {'; '.join(differences)}")
+    return record
 
 
 def check_merged(record: dict[str, Any], blocks: dict[Path, str]) -> None:

@@ -27,6 +27,7 @@ from memflow.statistics.membership import (
     threshold_at,
     true_positive_rates,
 )
+from memflow.statistics.rounding import ROUNDING
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +215,7 @@ def level_table(attacked: Attacked, merged: Counts, confidence: float) -> pd.Dat
         parts = []
         for chosen in range(len(HALVES)):
             scores, measured = halves[chosen], 1 - chosen
-            where = np.flatnonzero((scores > start + 1e-9) & (scores <= stop + 1e-9))
+            where = np.flatnonzero((scores > start + ROUNDING) & (scores <= stop + ROUNDING))
             with np.errstate(invalid="ignore"):
                 shares = attacked.caught[measured][:, where] / attacked.of[measured][:, where]
             parts.append(np.stack([halves[measured][where], *shares]))
