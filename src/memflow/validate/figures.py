@@ -17,8 +17,8 @@ SHOWN = 14  # pictures at each end
 BINS = 40  # hexagons across
 
 
-def scatter(numbers: pd.DataFrame, agreement: pd.DataFrame, titles: tuple[str, str], same_scale: bool) -> Figure:
-    """Density of the examples over the two scores, and above it how well they agree.
+def scatter(numbers: pd.DataFrame, agreement: pd.DataFrame, titles: tuple[str, str]) -> Figure:
+    """Density of the examples over the two scores, the line on which both are equal, and above it how well they agree.
 
     Parameters
     ----------
@@ -28,8 +28,6 @@ def scatter(numbers: pd.DataFrame, agreement: pd.DataFrame, titles: tuple[str, s
         From :func:`memflow.validate.agreement.table`.
     titles : tuple of str
         Of the two axes: reference, study.
-    same_scale : bool
-        Draw the line on which both are equal.
     """
     both = numbers[["reference", "study"]].dropna()
     figure = Figure(figsize=(style.ONE_COLUMN, style.ONE_COLUMN))
@@ -37,9 +35,8 @@ def scatter(numbers: pd.DataFrame, agreement: pd.DataFrame, titles: tuple[str, s
     look: dict[str, Any] = {"gridsize": BINS, "bins": "log", "mincnt": 1, "cmap": "viridis", "linewidths": 0.1}
     density = axes.hexbin(both["reference"], both["study"], **look)
     figure.colorbar(density, ax=axes, label="Examples", shrink=0.6)
-    if same_scale:
-        ends = [both.min().min(), both.max().max()]
-        axes.plot(ends, ends, color="0.5", linewidth=0.6, zorder=0)
+    ends = [both.min().min(), both.max().max()]
+    axes.plot(ends, ends, color="0.5", linewidth=0.6, zorder=0)
     axes.set(xlabel=style.wrapped(titles[0], 1), ylabel=style.wrapped(titles[1], 1))
     axes.set_title("\n".join(_noted(row) for row in agreement[agreement["examples"] == "all"].itertuples()), loc="left")
     return figure

@@ -153,7 +153,7 @@ def _write(
         write_csv(path, content)
     style.apply()
     stamp = uncommitted.STAMP if provenance.dirty_ancestry(inputs) else ""
-    style.save(figures.scatter(numbers, table, titles, same_scale=True), paths[3], paths[4], stamp)
+    style.save(figures.scatter(numbers, table, titles), paths[3], paths[4], stamp)
     title = "Under each image: score of the study (odd groups) | of the reference"
     style.save(figures.draw_disagreements(shown, data, title), paths[5], paths[6], stamp)
     return paths
